@@ -1,0 +1,57 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+// invalidf returns a ValidationException of the family that AWS begins with
+// these words.
+func invalidf(format string, args ...any) error {
+	return fmt.Errorf("One or more parameter values were invalid: "+format, args...)
+}
+
+// constraint returns the ValidationException of a member that breaks its
+// declared constraint. member is written as the service model does: limit.
+func constraint(value any, member, want string) error {
+	if s, ok := value.(string); ok {
+		value = "'" + s + "'"
+	} else if value == nil {
+		value = "null"
+	} else {
+		value = fmt.Sprintf("'%v'", value)
+	}
+	return fmt.Errorf("1 validation error detected: Value %s at '%s' failed to satisfy constraint: %s", value, member, want)
+}
+
+func errNoTable(name string) error {
+	return api.Errorf("ResourceNotFoundException", "Requested resource not found: Table: %s not found", name)
+}
+
+func errInUse(format string, args ...any) error {
+	return api.Errorf("ResourceInUseException", format, args...)
+}
+
+// errNotFound is what operations on items answer for a missing table.
+func errNotFound() error {
+	return api.Errorf("ResourceNotFoundException", "Requested resource not found")
+}
+
+// errCondition is the answer to a write whose condition is false; it carries
+// the row if the request asked for it and it exists.
+func errCondition(row Item) error {
+	e := api.Errorf("ConditionalCheckFailedException", "The conditional request failed")
+	if row != nil {
+		e.Fields = map[string]any{"Item": row}
+	}
+	return e
+}
+
+var errKeyShape = errors.New("The provided key element does not match the schema")
+
+var (
+	errItemSize   = errors.New("Item size has exceeded the maximum allowed size")
+	errUpdateSize = errors.New("Item size to update has exceeded the maximum allowed size")
+)

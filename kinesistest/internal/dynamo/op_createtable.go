@@ -1,0 +1,164 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	maxGlobalIndexes = 20
+	maxLocalIndexes  = 5
+)
+
+func (s *Service) createTable(r *request) (any, error) {
+	now := time.Now()
+	t := &table{name: r.table(s.opts.Identity), created: now, readyAt: now.Add(s.opts.CreateTable)}
+	t.defs = r.definitions()
+	t.key = r.schema(t.defs)
+	t.units = r.billing("PROVISIONED")
+	t.guarded, _ = r.bool("DeletionProtectionEnabled")
+	t.class = r.enum("TableClass", "", "STANDARD", "STANDARD_INFREQUENT_ACCESS")
+	t.tags = r.tags()
+	r.noStream()
+	r.ignore("SSESpecification")
+	t.indexes = append(r.indexes("GlobalSecondaryIndexes", t, maxGlobalIndexes), r.indexes("LocalSecondaryIndexes", t, maxLocalIndexes)...)
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+	if err := t.validate(); err != nil {
+		return nil, err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(now)
+	if _, exists := s.tables[t.name]; exists {
+		return nil, errInUse("Table already exists: %s", t.name)
+	}
+	t.id = s.newID(t.name)
+	s.tables[t.name] = t
+	d := s.describe(t, now)
+	d.TableStatus = "CREATING"
+	for i := range d.GlobalSecondaryIndexes {
+		d.GlobalSecondaryIndexes[i].IndexStatus = "CREATING"
+		d.GlobalSecondaryIndexes[i].Backfilling = false
+	}
+	return map[string]any{"TableDescription": d}, nil
+}
+
+// newID returns an identifier in the shape of a UUID, the same for the same
+// table of the same history.
+func (s *Service) newID(name string) string {
+	s.made++
+	h := spotOf(fmt.Sprintf("%s %d", name, s.made))
+	low := spotOf(fmt.Sprint(h))
+	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", h>>32, h>>16&0xffff, h&0xfff, low>>48&0xfff, low&0xffffffffffff)
+}
+
+// billing takes BillingMode and ProvisionedThroughput, whose zero means on
+// demand. mode is what an absent BillingMode means.
+func (r *request) billing(mode string) throughput {
+	modes := []string{mode, "PROVISIONED", "PAY_PER_REQUEST"}
+	mode = r.enum("BillingMode", modes...)
+	units := r.throughput()
+	switch {
+	case mode == "PROVISIONED" && units == (throughput{}):
+		r.fail(invalidf("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"))
+	case mode == "PAY_PER_REQUEST" && units != (throughput{}):
+		r.fail(invalidf("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"))
+	}
+	return units
+}
+
+// noStream refuses a table with a stream, and takes one without.
+func (r *request) noStream() {
+	sub := r.object("StreamSpecification")
+	if sub == nil {
+		return
+	}
+	on, _ := sub.bool("StreamEnabled")
+	if on {
+		r.fail(fmt.Errorf("%s: not implemented by this server: StreamSpecification.StreamEnabled", r.op))
+	}
+	r.fail(sub.done())
+}
+
+func (r *request) tags() map[string]string {
+	tags := map[string]string{}
+	for _, sub := range r.objects("Tags") {
+		key, ok := sub.str("Key")
+		value, _ := sub.str("Value")
+		if !ok || key == "" || len(key) > 128 || len(value) > 256 {
+			r.fail(errors.New("One or more parameter values were invalid: a tag needs a Key of 1 to 128 characters and a Value of at most 256"))
+		}
+		if _, twice := tags[key]; twice {
+			r.fail(invalidf("Duplicate tag key: %s", key))
+		}
+		tags[key] = value
+		r.fail(sub.done())
+	}
+	if len(tags) > 50 {
+		r.fail(invalidf("a resource can have at most 50 tags, not %d", len(tags)))
+	}
+	return tags
+}
+
+// indexes takes the definitions of a table's global or local indexes.
+func (r *request) indexes(member string, t *table, most int) []*index {
+	if !r.has(member) {
+		return nil
+	}
+	subs := r.objects(member)
+	if len(subs) == 0 {
+		r.fail(invalidf("List of %s is empty", member))
+	}
+	if len(subs) > most {
+		r.fail(invalidf("%s count exceeds the per-table limit of %d", member, most))
+		return nil
+	}
+	list := make([]*index, 0, len(subs))
+	for _, sub := range subs {
+		ix := sub.index(t.defs, member == "LocalSecondaryIndexes")
+		ix.readyAt = t.readyAt
+		list = append(list, ix)
+		r.fail(sub.err)
+	}
+	return list
+}
+
+// validate checks what the parts of a new table ask of each other.
+func (t *table) validate() error {
+	if len(t.indexes) == 0 && len(t.defs) != len(t.key.attrs()) {
+		return invalidf("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
+	}
+	if err := t.defs.covered(t.keys()); err != nil {
+		return err
+	}
+	for i, ix := range t.indexes {
+		if slices.ContainsFunc(t.indexes[:i], func(o *index) bool { return o.name == ix.name }) {
+			return invalidf("Duplicate index name: %s", ix.name)
+		}
+		if err := ix.validIn(t.key); err != nil {
+			return err
+		}
+		if err := t.checkUnits(ix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkUnits checks that an index is billed as its table is.
+func (t *table) checkUnits(ix *index) error {
+	onDemand := t.units == throughput{}
+	switch {
+	case ix.local:
+	case onDemand && ix.units != (throughput{}):
+		return invalidf("ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", ix.name)
+	case !onDemand && ix.units == (throughput{}):
+		return invalidf("ProvisionedThroughput must be specified for index: %s", ix.name)
+	}
+	return nil
+}

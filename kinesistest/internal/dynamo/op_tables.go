@@ -1,0 +1,84 @@
+package dynamo
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+func (s *Service) describeTable(r *request) (any, error) {
+	name := r.table(s.opts.Identity)
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(name, now)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"Table": s.describe(t, now)}, nil
+}
+
+func (s *Service) deleteTable(r *request) (any, error) {
+	name := r.table(s.opts.Identity)
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(name, now)
+	if err != nil {
+		return nil, err
+	}
+	switch status := t.status(now); {
+	case status == "DELETING":
+		return map[string]any{"TableDescription": s.describe(t, now)}, nil
+	case status != "ACTIVE":
+		return nil, errInUse("Attempt to change a resource which is still in use: Table is being %s: %s", pastOf(status), name)
+	case t.guarded:
+		return nil, api.Errorf("ValidationException", "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+	}
+	t.goneAt = now.Add(s.opts.DeleteTable)
+	d := s.describe(t, now)
+	s.settle(now)
+	return map[string]any{"TableDescription": d}, nil
+}
+
+// pastOf returns the participle of a state such as CREATING.
+func pastOf(status string) string {
+	return strings.ToLower(strings.TrimSuffix(status, "ING")) + "ed"
+}
+
+func (s *Service) listTables(r *request) (any, error) {
+	start, _ := r.str("ExclusiveStartTableName")
+	limit, given := r.number("Limit", 1)
+	if !given {
+		limit = 100
+	}
+	if limit > 100 {
+		r.fail(constraint(limit, "limit", "Member must have value less than or equal to 100"))
+	}
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.settle(time.Now())
+	names := slices.Sorted(maps.Keys(s.tables))
+	s.mu.Unlock()
+
+	from, found := slices.BinarySearch(names, start)
+	if found {
+		from++
+	}
+	names = names[from:]
+	if len(names) <= limit {
+		return map[string]any{"TableNames": names}, nil
+	}
+	return map[string]any{"TableNames": names[:limit], "LastEvaluatedTableName": names[limit-1]}, nil
+}

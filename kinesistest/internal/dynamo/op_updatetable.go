@@ -1,0 +1,226 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+// An alteration is what an UpdateTable asks for.
+type alteration struct {
+	defs    definitions
+	mode    string // BillingMode, "" if it stays
+	units   throughput
+	guarded *bool
+	class   string
+	creates []*request
+	updates []*request
+	deletes []string
+}
+
+func (s *Service) updateTable(r *request) (any, error) {
+	name := r.table(s.opts.Identity)
+	a := r.alteration()
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(name, now)
+	if err != nil {
+		return nil, err
+	}
+	if status := t.status(now); status != "ACTIVE" {
+		return nil, errInUse("Attempt to change a resource which is still in use: Table is being %s: %s", pastOf(status), name)
+	}
+	if len(a.creates)+len(a.deletes) > 1 || slices.ContainsFunc(t.indexes, func(ix *index) bool { return ix.status(now) != "ACTIVE" }) && len(a.creates)+len(a.deletes) > 0 {
+		return nil, api.Errorf("LimitExceededException", "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table")
+	}
+	d, err := s.alter(t, a, now)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"TableDescription": d}, nil
+}
+
+func (r *request) alteration() *alteration {
+	a := &alteration{defs: r.definitions()}
+	a.mode = r.enum("BillingMode", "", "PROVISIONED", "PAY_PER_REQUEST")
+	a.units = r.throughput()
+	if v, ok := r.bool("DeletionProtectionEnabled"); ok {
+		a.guarded = &v
+	}
+	a.class = r.enum("TableClass", "", "STANDARD", "STANDARD_INFREQUENT_ACCESS")
+	r.noStream()
+	sse := r.has("SSESpecification")
+	r.ignore("SSESpecification")
+	for _, sub := range r.objects("GlobalSecondaryIndexUpdates") {
+		kinds := 0
+		if c := sub.object("Create"); c != nil {
+			a.creates, kinds = append(a.creates, c), kinds+1
+		}
+		if u := sub.object("Update"); u != nil {
+			a.updates, kinds = append(a.updates, u), kinds+1
+		}
+		if d := sub.object("Delete"); d != nil {
+			name, _ := d.str("IndexName")
+			a.deletes, kinds = append(a.deletes, name), kinds+1
+			r.fail(d.done())
+		}
+		r.fail(sub.done())
+		if kinds != 1 {
+			r.fail(invalidf("One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null"))
+		}
+	}
+	if a.mode == "" && a.units == (throughput{}) && a.guarded == nil && a.class == "" && !sse && len(a.creates)+len(a.updates)+len(a.deletes) == 0 {
+		r.fail(errors.New("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"))
+	}
+	return a
+}
+
+// alter checks the whole alteration, then applies it, and describes t in the
+// middle of the change.
+func (s *Service) alter(t *table, a *alteration, now time.Time) (*tableDescription, error) {
+	billed, err := t.billed(a)
+	if err != nil {
+		return nil, err
+	}
+	created, defs, err := t.newIndex(a)
+	if err != nil {
+		return nil, err
+	}
+	if created != nil {
+		if err := (&table{units: billed}).checkUnits(created); err != nil {
+			return nil, err
+		}
+	}
+	units, err := t.unitsOf(a)
+	if err != nil {
+		return nil, err
+	}
+	var deleted *index
+	for _, name := range a.deletes {
+		ix, ok := t.index(name)
+		if !ok || ix.local {
+			return nil, api.Errorf("ResourceNotFoundException", "Requested resource not found: Index: %s not found", name)
+		}
+		deleted = ix
+	}
+
+	until := now.Add(s.opts.CreateIndex)
+	if billed == (throughput{}) && t.units != billed {
+		t.switchd = now
+		for _, ix := range t.indexes {
+			ix.units = throughput{}
+		}
+	}
+	t.units, t.defs, t.updatedAt = billed, defs, until
+	for ix, u := range units {
+		ix.units = u
+	}
+	if a.guarded != nil {
+		t.guarded = *a.guarded
+	}
+	if a.class != "" {
+		t.class = a.class
+	}
+	if created != nil {
+		created.readyAt = until
+		created.backfill(t)
+		t.indexes = append(t.indexes, created)
+	}
+	if deleted != nil {
+		deleted.goneAt = until
+	}
+	return s.describeChange(t, created, now), nil
+}
+
+// describeChange describes t as it is while the change goes on, also where
+// the change takes no time.
+func (s *Service) describeChange(t *table, created *index, now time.Time) *tableDescription {
+	d := s.describe(t, now)
+	d.TableStatus = "UPDATING"
+	for i := range d.GlobalSecondaryIndexes {
+		if created != nil && d.GlobalSecondaryIndexes[i].IndexName == created.name {
+			d.GlobalSecondaryIndexes[i].IndexStatus = "CREATING"
+			d.GlobalSecondaryIndexes[i].Backfilling = false
+		}
+	}
+	return d
+}
+
+// billed returns the table's throughput after a, zero for on demand.
+func (t *table) billed(a *alteration) (throughput, error) {
+	mode := a.mode
+	if mode == "" {
+		mode = "PROVISIONED"
+		if t.units == (throughput{}) {
+			mode = "PAY_PER_REQUEST"
+		}
+	}
+	switch {
+	case mode == "PAY_PER_REQUEST" && a.units != (throughput{}):
+		return throughput{}, invalidf("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+	case mode == "PAY_PER_REQUEST":
+		return throughput{}, nil
+	case a.units != (throughput{}):
+		return a.units, nil
+	case t.units == (throughput{}):
+		return throughput{}, invalidf("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+	}
+	return t.units, nil
+}
+
+// newIndex returns the index that a creates, if any, and the definitions of
+// attributes with a's added.
+func (t *table) newIndex(a *alteration) (*index, definitions, error) {
+	defs := maps.Clone(t.defs)
+	for name, kind := range a.defs {
+		if old, ok := defs[name]; ok && old != kind {
+			return nil, nil, invalidf("Cannot redefine attribute: %s", name)
+		}
+		defs[name] = kind
+	}
+	keys := t.keys()
+	var created *index
+	for _, r := range a.creates {
+		created = r.index(defs, false)
+		if r.err != nil {
+			return nil, nil, r.err
+		}
+		if _, exists := t.index(created.name); exists {
+			return nil, nil, api.Errorf("ValidationException", "Attempting to create an index which already exists")
+		}
+		keys = append(keys, created.key)
+	}
+	if len(keys) > maxGlobalIndexes+maxLocalIndexes+1 {
+		return nil, nil, invalidf("GlobalSecondaryIndex count exceeds the per-table limit of %d", maxGlobalIndexes)
+	}
+	return created, defs, defs.covered(keys)
+}
+
+// unitsOf returns the new throughput of the indexes that a updates.
+func (t *table) unitsOf(a *alteration) (map[*index]throughput, error) {
+	units := map[*index]throughput{}
+	for _, r := range a.updates {
+		name, _ := r.str("IndexName")
+		u := r.throughput()
+		if err := r.done(); err != nil {
+			return nil, err
+		}
+		ix, ok := t.index(name)
+		if !ok || ix.local {
+			return nil, api.Errorf("ResourceNotFoundException", "Requested resource not found: Index: %s not found", name)
+		}
+		if u == (throughput{}) {
+			return nil, fmt.Errorf("ProvisionedThroughput must be specified for index: %s", name)
+		}
+		units[ix] = u
+	}
+	return units, nil
+}

@@ -1,0 +1,161 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
+)
+
+// A reading is what Query and Scan share: where to read, from which key on,
+// how much, and what to show.
+type reading struct {
+	table, indexName string
+	consistent       bool
+	limit            int  // of items read; 0 is no limit
+	start            Item // ExclusiveStartKey
+	want             string
+	filter           *expr.Condition
+	projection       expr.Projection
+	capacity         string
+
+	// Filled in once the table is known.
+	t   *table
+	ix  *index // nil: the table itself
+	key schema
+}
+
+// reading takes the members that Query and Scan share, except expressions.
+func (s *Service) reading(r *request) *reading {
+	rd := &reading{table: r.table(s.opts.Identity)}
+	rd.indexName, _ = r.str("IndexName")
+	rd.consistent, _ = r.bool("ConsistentRead")
+	rd.limit, _ = r.number("Limit", 1)
+	rd.start = r.item("ExclusiveStartKey")
+	rd.want = r.enum("Select", "", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT", "SPECIFIC_ATTRIBUTES")
+	rd.capacity = r.capacity()
+	shown := r.has("ProjectionExpression")
+	switch {
+	case shown && rd.want != "" && rd.want != "SPECIFIC_ATTRIBUTES":
+		r.fail(fmt.Errorf("Cannot specify the ProjectionExpression when choosing to get %s", rd.want))
+	case !shown && rd.want == "SPECIFIC_ATTRIBUTES":
+		r.fail(errors.New("Must specify the ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"))
+	case rd.want == "ALL_PROJECTED_ATTRIBUTES" && rd.indexName == "":
+		r.fail(invalidf("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"))
+	}
+	return rd
+}
+
+// open finds the table and index. The lock is held.
+func (rd *reading) open(s *Service, now time.Time) (err error) {
+	if rd.t, err = s.open(rd.table, now); err != nil {
+		return err
+	}
+	rd.t.settle(now)
+	rd.key = rd.t.key
+	if rd.indexName == "" {
+		return nil
+	}
+	ix, ok := rd.t.index(rd.indexName)
+	if !ok {
+		return fmt.Errorf("The table does not have the specified index: %s", rd.indexName)
+	}
+	rd.ix, rd.key = ix, ix.key
+	if !ix.local {
+		switch {
+		case rd.consistent:
+			return errors.New("Consistent reads are not supported on global secondary indexes")
+		case rd.want == "ALL_ATTRIBUTES" && ix.projection != "ALL":
+			return invalidf("Select type ALL_ATTRIBUTES is not supported for global secondary index %s because its projection type is not ALL", ix.name)
+		}
+		for _, p := range rd.projection {
+			if !ix.holds(rd.t, p.Root()) {
+				return invalidf("Global secondary index %s does not project [%s]", ix.name, p.Root())
+			}
+		}
+	}
+	return ix.readable(now)
+}
+
+// rows returns the entries of the table or index.
+func (rd *reading) rows() rows {
+	if rd.ix != nil {
+		return rd.ix.rows
+	}
+	return rd.t.rows
+}
+
+// from returns the entry that the start key names, nil if there is none.
+func (rd *reading) from(l Limits) (*entry, error) {
+	if rd.start == nil {
+		return nil, nil
+	}
+	names := rd.t.key.names()
+	if rd.ix != nil {
+		names = append(names, rd.ix.key.names()...)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(rd.start) != len(names) {
+		return nil, errors.New("The provided starting key is invalid: The provided key element does not match the schema")
+	}
+	if !rd.t.key.complete(rd.start) || !rd.key.complete(rd.start) {
+		return nil, errors.New("The provided starting key is invalid: The provided key element does not match the schema")
+	}
+	if err := errors.Join(rd.t.key.checkValues(rd.start, l), rd.key.checkValues(rd.start, l)); err != nil {
+		return nil, fmt.Errorf("The provided starting key is invalid: %w", err)
+	}
+	if rd.ix != nil {
+		return rd.ix.place(rd.t, rd.start), nil
+	}
+	return rd.t.key.place(rd.start), nil
+}
+
+// view returns what a filter and a projection may see of an item.
+func (rd *reading) view(it Item) Item {
+	if rd.ix == nil || rd.ix.local && (rd.want == "ALL_ATTRIBUTES" || rd.projection != nil) {
+		return it
+	}
+	return rd.ix.visible(rd.t, it)
+}
+
+// page reads entries up to the limits and returns the response. It stops
+// before the item that would exceed a page's bytes, but reads at least one.
+func (rd *reading) page(entries func(yield func(*entry) bool), l Limits) map[string]any {
+	var items []Item
+	count, scanned, bytes := 0, 0, 0
+	var last Item
+	more := false
+	for e := range entries {
+		it := rd.view(e.item)
+		n := it.Size()
+		if scanned > 0 && over(bytes+n, l.PageBytes) {
+			more = true
+			break
+		}
+		scanned, bytes, last = scanned+1, bytes+n, e.item
+		if rd.filter.Holds(it) {
+			count++
+			if rd.want != "COUNT" {
+				items = append(items, rd.projection.Of(it))
+			}
+		}
+		if scanned == rd.limit {
+			more = true
+			break
+		}
+	}
+	out := map[string]any{"Count": count, "ScannedCount": scanned}
+	if rd.want != "COUNT" {
+		out["Items"] = append([]Item{}, items...)
+	}
+	if more {
+		out["LastEvaluatedKey"] = keyOf(rd.t, rd.ix, last)
+	}
+	if used := consumed(rd.capacity, rd.table, readUnits(bytes, rd.consistent)); used != nil {
+		out["ConsumedCapacity"] = used
+	}
+	return out
+}

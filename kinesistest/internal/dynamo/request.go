@@ -1,0 +1,356 @@
+package dynamo
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
+)
+
+// A request is an object of a request's body. Its methods take one member
+// each; done refuses those that nothing took. The first fault is kept and
+// every later call returns zero values.
+type request struct {
+	op     string
+	fields map[string]any
+	err    error
+}
+
+func newRequest(op string, body []byte) (*request, error) {
+	var j any
+	if err := json.Unmarshal(body, &j); err != nil {
+		return nil, &attr.ShapeError{Message: "The request is not valid JSON"}
+	}
+	return asRequest(op, j)
+}
+
+func asRequest(op string, j any) (*request, error) {
+	fields, ok := j.(map[string]any)
+	if !ok {
+		return nil, &attr.ShapeError{Message: "Start of structure or map expected"}
+	}
+	return &request{op: op, fields: fields}, nil
+}
+
+// fail keeps the first error that is not nil.
+func (r *request) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *request) misshaped(name, want string) {
+	r.fail(&attr.ShapeError{Message: fmt.Sprintf("Unexpected value for %s: %s is required", name, want)})
+}
+
+// done returns the first fault, or the refusal of a member that was not
+// taken: it may mean something that this server does not do.
+func (r *request) done() error {
+	if r.err != nil || len(r.fields) == 0 {
+		return r.err
+	}
+	left := make([]string, 0, len(r.fields))
+	for name, j := range r.fields {
+		if j != nil {
+			left = append(left, name)
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	slices.Sort(left)
+	return fmt.Errorf("%s: not implemented by this server: %s", r.op, strings.Join(left, ", "))
+}
+
+// take removes and returns a member; null is absent.
+func (r *request) take(name string) (any, bool) {
+	j, ok := r.fields[name]
+	if ok {
+		delete(r.fields, name)
+	}
+	return j, ok && j != nil
+}
+
+// ignore takes members that change nothing this server models.
+func (r *request) ignore(names ...string) {
+	for _, n := range names {
+		delete(r.fields, n)
+	}
+}
+
+func (r *request) has(name string) bool { return r.fields[name] != nil }
+
+func (r *request) str(name string) (string, bool) {
+	j, ok := r.take(name)
+	if !ok {
+		return "", false
+	}
+	s, ok := j.(string)
+	if !ok {
+		r.misshaped(name, "a string")
+	}
+	return s, ok
+}
+
+func (r *request) bool(name string) (value, given bool) {
+	j, ok := r.take(name)
+	if !ok {
+		return false, false
+	}
+	b, ok := j.(bool)
+	if !ok {
+		r.misshaped(name, "a boolean")
+	}
+	return b, ok
+}
+
+// number takes an integer of at least 1, or of least where it is given.
+func (r *request) number(name string, least int) (int, bool) {
+	j, ok := r.take(name)
+	if !ok {
+		return 0, false
+	}
+	f, ok := j.(float64)
+	if !ok {
+		r.misshaped(name, "a number")
+		return 0, false
+	}
+	n := int(max(-1<<31, min(f, 1<<31-1)))
+	if n < least {
+		r.fail(constraint(n, lowerFirst(name), fmt.Sprintf("Member must have value greater than or equal to %d", least)))
+		return 0, false
+	}
+	return n, true
+}
+
+// enum takes one of the allowed words; the first is the default.
+func (r *request) enum(name string, allowed ...string) string {
+	s, ok := r.str(name)
+	if !ok {
+		return allowed[0]
+	}
+	if !slices.Contains(allowed, s) {
+		r.fail(constraint(s, lowerFirst(name), "Member must satisfy enum value set: ["+strings.Join(allowed, ", ")+"]"))
+	}
+	return s
+}
+
+func (r *request) list(name string) ([]any, bool) {
+	j, ok := r.take(name)
+	if !ok {
+		return nil, false
+	}
+	l, ok := j.([]any)
+	if !ok {
+		r.misshaped(name, "an array")
+	}
+	return l, ok
+}
+
+func (r *request) strings(name string) []string {
+	list, _ := r.list(name)
+	out := make([]string, 0, len(list))
+	for _, j := range list {
+		s, ok := j.(string)
+		if !ok {
+			r.misshaped(name, "an array of strings")
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// objects takes a list of structures.
+func (r *request) objects(name string) []*request {
+	list, _ := r.list(name)
+	out := make([]*request, 0, len(list))
+	for _, j := range list {
+		sub, err := asRequest(r.op, j)
+		if err != nil {
+			r.fail(err)
+			return nil
+		}
+		out = append(out, sub)
+	}
+	return out
+}
+
+// object takes a structure; nil if it is absent.
+func (r *request) object(name string) *request {
+	j, ok := r.take(name)
+	if !ok {
+		return nil
+	}
+	sub, err := asRequest(r.op, j)
+	if err != nil {
+		r.fail(err)
+		return nil
+	}
+	return sub
+}
+
+// item takes a map of attribute values; nil if it is absent.
+func (r *request) item(name string) Item {
+	j, ok := r.take(name)
+	if !ok {
+		return nil
+	}
+	it, err := attr.DecodeItem(j)
+	if err != nil {
+		r.fail(err)
+		return nil
+	}
+	return it
+}
+
+// needItem takes a map of attribute values that must be there.
+func (r *request) needItem(name string) Item {
+	if !r.has(name) {
+		r.fail(constraint(nil, lowerFirst(name), "Member must not be null"))
+		return nil
+	}
+	return r.item(name)
+}
+
+// table takes TableName, which may be an ARN of this service's own.
+func (r *request) table(id api.Identity) string {
+	name, ok := r.str("TableName")
+	if !ok {
+		r.fail(constraint(nil, "tableName", "Member must not be null"))
+		return ""
+	}
+	name, err := tableName(id, name)
+	if err != nil {
+		r.fail(err)
+	}
+	return name
+}
+
+func tableName(id api.Identity, name string) (string, error) {
+	name = strings.TrimPrefix(name, id.ARN("dynamodb", "table/"))
+	if len(name) < 3 || len(name) > 255 {
+		return "", invalidf("TableName must be at least 3 characters long and at most 255 characters long")
+	}
+	return name, checkName(name, "tableName")
+}
+
+// checkName checks the characters of a table's or index's name.
+func checkName(name, member string) error {
+	for _, c := range name {
+		if c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("_.-", c) {
+			return constraint(name, member, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
+		}
+	}
+	return nil
+}
+
+func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+
+// params takes the placeholders of a request's expressions. expressions are
+// the members that may hold any; those that may hold values come first and
+// are counted by valued.
+func (r *request) params(s *Service, valued int, expressions ...string) *expr.Params {
+	p := &expr.Params{MaxBytes: s.opts.Limits.ExpressionBytes}
+	given := func(names []string) bool { return slices.ContainsFunc(names, r.has) }
+	if r.has("ExpressionAttributeNames") && !given(expressions) {
+		r.fail(fmt.Errorf("ExpressionAttributeNames can only be specified when using expressions"))
+	}
+	if r.has("ExpressionAttributeValues") && !given(expressions[:valued]) {
+		verb := "is"
+		if valued > 1 {
+			verb = "are"
+		}
+		r.fail(fmt.Errorf("ExpressionAttributeValues can only be specified when using expressions: %s %s null", strings.Join(expressions[:valued], " and "), verb))
+	}
+	p.Names, p.Values = r.names(), r.values()
+	return p
+}
+
+func (r *request) names() map[string]string {
+	sub := r.object("ExpressionAttributeNames")
+	if sub == nil {
+		return nil
+	}
+	if len(sub.fields) == 0 {
+		r.fail(fmt.Errorf("ExpressionAttributeNames must not be empty"))
+	}
+	names := make(map[string]string, len(sub.fields))
+	for key, j := range sub.fields {
+		name, ok := j.(string)
+		switch {
+		case !ok:
+			r.misshaped("ExpressionAttributeNames", "a map of strings")
+		case !expr.ValidRef(key, '#'):
+			r.fail(fmt.Errorf("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"", key))
+		case name == "" || len(name) > 65535:
+			r.fail(fmt.Errorf("ExpressionAttributeNames contains invalid value: Attribute name length must be between 1 and 65535; key: \"%s\"", key))
+		}
+		names[key] = name
+	}
+	return names
+}
+
+func (r *request) values() map[string]Value {
+	sub := r.object("ExpressionAttributeValues")
+	if sub == nil {
+		return nil
+	}
+	if len(sub.fields) == 0 {
+		r.fail(fmt.Errorf("ExpressionAttributeValues must not be empty"))
+	}
+	values := make(map[string]Value, len(sub.fields))
+	for key, j := range sub.fields {
+		v, err := attr.Decode(j)
+		shape, misshaped := err.(*attr.ShapeError)
+		switch {
+		case misshaped:
+			r.fail(shape)
+		case err != nil:
+			r.fail(fmt.Errorf("ExpressionAttributeValues contains invalid value: %w for key %s", err, key))
+		case !expr.ValidRef(key, ':'):
+			r.fail(fmt.Errorf("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"", key))
+		}
+		values[key] = v
+	}
+	return values
+}
+
+// condition takes a condition or filter expression; nil if it is absent.
+func (r *request) condition(name string, p *expr.Params) *expr.Condition {
+	text, ok := r.str(name)
+	if !ok || r.err != nil {
+		return nil
+	}
+	c, err := expr.ParseCondition(name, text, p)
+	if err != nil {
+		r.fail(err)
+		return nil
+	}
+	return c
+}
+
+// projection takes the projection expression; nil if it is absent.
+func (r *request) projection(p *expr.Params) expr.Projection {
+	text, ok := r.str("ProjectionExpression")
+	if !ok || r.err != nil {
+		return nil
+	}
+	pr, err := expr.ParseProjection(text, p)
+	if err != nil {
+		r.fail(err)
+	}
+	return pr
+}
+
+// used notes the fault of placeholders that no expression used.
+func (r *request) used(p *expr.Params) {
+	if r.err == nil {
+		r.fail(p.Unused())
+	}
+}

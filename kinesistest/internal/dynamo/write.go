@@ -1,0 +1,207 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
+)
+
+// A write is one conditional change of one row.
+type write struct {
+	op     string // for Applied
+	table  string
+	key    Item            // the key attributes; for a put, the whole item
+	put    bool            // key is the whole item
+	cond   *expr.Condition // nil: unconditional
+	reveal bool            // a refusal carries the row
+	update *expr.Update    // for updates
+	remove bool            // a delete
+	check  bool            // a transaction's condition, which writes nothing
+}
+
+// A change is a write that may be stored: its row on either side.
+type change struct {
+	*write
+	t             *table
+	before, after Item
+}
+
+// write carries out one write.
+func (s *Service) write(w *write) (*change, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.prepare(w, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	s.commit(c)
+	return c, nil
+}
+
+// prepare finds out what w would do, and changes nothing. The lock is held.
+func (s *Service) prepare(w *write, now time.Time) (*change, error) {
+	t, err := s.open(w.table, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.valid(t, s.opts.Limits); err != nil {
+		return nil, err
+	}
+	c := &change{write: w, t: t, before: t.get(w.key)}
+	if !w.cond.Holds(c.before) {
+		if w.reveal {
+			return nil, errCondition(c.before)
+		}
+		return nil, errCondition(nil)
+	}
+	switch {
+	case w.check:
+		c.after = c.before
+	case w.put:
+		c.after = w.key
+	case !w.remove:
+		if err := c.apply(s.opts.Limits); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// apply computes what an update makes of the row, or of a new one.
+func (c *change) apply(l Limits) (err error) {
+	base := c.before
+	if base == nil {
+		base = c.key
+	}
+	if c.after, err = c.update.Apply(base); err != nil {
+		return err
+	}
+	return c.t.check(c.after, true, l)
+}
+
+// valid checks what needs the table's definition and not the row.
+func (w *write) valid(t *table, l Limits) error {
+	if w.put {
+		if err := t.key.checkItem(w.key, l); err != nil {
+			return err
+		}
+		return t.check(w.key, false, l)
+	}
+	if err := t.key.checkKey(w.key, l); err != nil {
+		return err
+	}
+	for _, p := range w.update.Paths() {
+		for _, name := range t.key.names() {
+			if p.Root() == name {
+				return invalidf("Cannot update attribute %s. This attribute is part of the key", name)
+			}
+		}
+		if p.Nested() {
+			if err := t.scalar(p.Root()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scalar refuses a path into an attribute that is the key of an index.
+func (t *table) scalar(name string) error {
+	for _, ix := range t.indexes {
+		for _, key := range ix.key.names() {
+			if key == name {
+				return fmt.Errorf("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: %s", name)
+			}
+		}
+	}
+	return nil
+}
+
+// commit stores a change and tells the record of applied writes. The lock is
+// held since prepare.
+func (s *Service) commit(c *change) {
+	if c.check {
+		return
+	}
+	c.t.set(c.before, c.after)
+	if s.opts.Applied == nil {
+		return
+	}
+	s.opts.Applied(Applied{
+		Table: c.table, Op: c.op, Key: c.key.Only(c.t.key.names()...),
+		Before: c.before, After: c.after, Condition: c.cond.String(),
+	})
+}
+
+// returned returns the attributes that ReturnValues asks for.
+func (c *change) returned(values string) Item {
+	switch values {
+	case "ALL_OLD":
+		return c.before
+	case "ALL_NEW":
+		return c.after
+	case "UPDATED_OLD":
+		return c.updated(c.before)
+	case "UPDATED_NEW":
+		return c.updated(c.after)
+	}
+	return nil
+}
+
+// updated returns the part of it that the update's paths lead to.
+func (c *change) updated(it Item) Item {
+	paths := c.update.Paths()
+	if len(paths) == 0 {
+		return nil
+	}
+	return expr.Projection(paths).Of(it)
+}
+
+// reply is the response to one write.
+func (c *change) reply(values, capacity string) map[string]any {
+	out := map[string]any{}
+	if it := c.returned(values); len(it) > 0 {
+		out["Attributes"] = it
+	}
+	if used := consumed(capacity, c.table, c.units()); used != nil {
+		out["ConsumedCapacity"] = used
+	}
+	return out
+}
+
+// units are the write units of a change: one for each KiB of the larger side.
+func (c *change) units() float64 {
+	return float64(max(1, (max(c.before.Size(), c.after.Size())+1023)/1024))
+}
+
+// consumed returns a ConsumedCapacity, nil if it was not asked for.
+func consumed(asked, table string, units float64) map[string]any {
+	switch asked {
+	case "TOTAL":
+		return map[string]any{"TableName": table, "CapacityUnits": units}
+	case "INDEXES":
+		return map[string]any{"TableName": table, "CapacityUnits": units, "Table": map[string]any{"CapacityUnits": units}}
+	}
+	return nil
+}
+
+// capacity takes ReturnConsumedCapacity.
+func (r *request) capacity() string {
+	return r.enum("ReturnConsumedCapacity", "NONE", "TOTAL", "INDEXES")
+}
+
+// returnValues takes ReturnValues of an operation that knows the old row only.
+func (r *request) returnValues() string {
+	v := r.enum("ReturnValues", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
+	if v != "NONE" && v != "ALL_OLD" {
+		r.fail(errors.New("ReturnValues can only be ALL_OLD or NONE"))
+	}
+	return v
+}
+
+// reveal takes ReturnValuesOnConditionCheckFailure.
+func (r *request) reveal() bool {
+	return r.enum("ReturnValuesOnConditionCheckFailure", "NONE", "ALL_OLD") == "ALL_OLD"
+}
