@@ -1,0 +1,129 @@
+package kinesistest
+
+import (
+	"encoding/json"
+	"slices"
+	"sync"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+// A Call is a request as a [Fault] sees it.
+type Call struct {
+	Service   string // [Kinesis] or [DynamoDB]
+	Operation string // such as "PutRecords"
+	Client    string // the name given to [Server.ConfigFor], "" for none
+
+	// Stream is the name of the stream, also where the request has an ARN or a
+	// shard iterator; Table that of the table.
+	Stream, Table string
+
+	// Shard is the shard of a request that names one. A put names none.
+	Shard string
+
+	// Keys are the partition key of a PutRecord, or the strings in the key of a
+	// DynamoDB row. The request of PutItem does not tell which attributes are
+	// its key, so there Keys are all its strings.
+	Keys []string
+
+	// Body is the JSON of the request. It is not to be changed.
+	Body []byte
+
+	records func() []PutRecord
+}
+
+// A PutRecord is a record in a PutRecord or a PutRecords that is not applied
+// yet.
+type PutRecord struct {
+	Index        int // in the request
+	ShardID      string
+	PartitionKey string
+}
+
+// Records returns the records of a PutRecord or a PutRecords and the shards
+// they go to as the stream is now; nil for every other call, and for one that
+// the service will refuse.
+func (c *Call) Records() []PutRecord {
+	if c.records == nil {
+		return nil
+	}
+	return c.records()
+}
+
+// An Answer is what a call gets back: Body, or Err if it is not nil.
+type Answer struct {
+	Body []byte // JSON, empty where the operation has no output
+	Err  *Error
+
+	// Cut loses the answer: the caller sees its connection reset.
+	Cut bool
+}
+
+// An Error is an error response of AWS.
+type Error struct {
+	Status  int // HTTP status; 0 means 400
+	Code    string
+	Message string
+
+	fields map[string]any // further members, of errors made by the services
+}
+
+// Error returns the code and the message.
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Errors that faults often answer with. [Fault.Error] takes them as they are.
+var (
+	// Throttled is what both services answer when a shard or a table gets more
+	// than it may.
+	Throttled = &Error{400, "ProvisionedThroughputExceededException", "Rate exceeded, by a fault", nil}
+
+	// InternalFailure is Kinesis's own failure, HTTP status 500.
+	InternalFailure = &Error{500, "InternalFailure", "Internal Service Failure", nil}
+
+	// ServiceUnavailable is HTTP status 503.
+	ServiceUnavailable = &Error{503, "ServiceUnavailable", "Service Unavailable", nil}
+)
+
+func answerOf(body []byte, e *api.Error) Answer {
+	if e == nil {
+		return Answer{Body: body}
+	}
+	return Answer{Err: &Error{e.Status, e.Code, e.Message, e.Fields}}
+}
+
+// look fills in what the body of c says it is about.
+func (s *Server) look(c *Call) {
+	if c.Service == Kinesis {
+		n := s.streams.Names(c.Body)
+		c.Stream, c.Shard = n.Stream, n.Shard
+		if n.PartitionKey != "" {
+			c.Keys = []string{n.PartitionKey}
+		}
+		if c.Operation == "PutRecords" || c.Operation == "PutRecord" {
+			c.records = sync.OnceValue(func() []PutRecord { return s.route(c) })
+		}
+		return
+	}
+	var in struct {
+		TableName string
+		Key, Item map[string]struct{ S *string }
+	}
+	_ = json.Unmarshal(c.Body, &in) // the service tells what is wrong with it
+	c.Table = in.TableName
+	for _, attributes := range []map[string]struct{ S *string }{in.Key, in.Item} {
+		for _, v := range attributes {
+			if v.S != nil {
+				c.Keys = append(c.Keys, *v.S)
+			}
+		}
+	}
+	slices.Sort(c.Keys)
+}
+
+func (s *Server) route(c *Call) []PutRecord {
+	var out []PutRecord
+	s.streams.Route(c.Body, c.Operation == "PutRecord", func(i int, shardID, key string) {
+		out = append(out, PutRecord{i, shardID, key})
+	})
+	return out
+}

@@ -1,0 +1,2 @@
+// Package kinesistest runs Kinesis and DynamoDB inside a test.
+package kinesistest

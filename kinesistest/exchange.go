@@ -1,0 +1,195 @@
+package kinesistest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/stream"
+)
+
+// Names of the services in [Call] and [Fault].
+const (
+	Kinesis  = "Kinesis"
+	DynamoDB = "DynamoDB"
+)
+
+// ClientHeader is the HTTP header that names the client of a request, for
+// [Fault.Client]. [Server.ConfigFor] sets it.
+const ClientHeader = "X-Kinesistest-Client"
+
+// protocols has the wire facts of each service by the prefix of X-Amz-Target.
+var protocols = map[string]struct{ service, contentType, errorPrefix string }{
+	"Kinesis_20131202":  {Kinesis, "application/x-amz-json-1.1", ""},
+	"DynamoDB_20120810": {DynamoDB, "application/x-amz-json-1.0", "com.amazonaws.dynamodb.v20120810#"},
+}
+
+// coralPrefix stands before the errors that belong to no service's model.
+const coralPrefix = "com.amazon.coral.service#"
+
+// errCut ends an exchange without a response.
+var errCut = errors.New("kinesistest: connection cut by a fault")
+
+// exchange serves one request, whichever way it came. An error means that
+// there is no response: the connection was cut, ctx ended or the server closed.
+func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, length int64) (*http.Response, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	prefix, op, _ := strings.Cut(h.Get("X-Amz-Target"), ".")
+	protocol, ok := protocols[prefix]
+	if !ok {
+		e := api.Errorf("UnknownOperationException", "X-Amz-Target %.100q names no operation of Kinesis or DynamoDB", h.Get("X-Amz-Target"))
+		return s.response("application/x-amz-json-1.1", "", answerOf(nil, e)), nil
+	}
+	if t := h.Get("Content-Type"); strings.HasPrefix(t, "application/x-amz-cbor") {
+		e := api.Errorf("SerializationException", "kinesistest does not read Content-Type %.100s; JSON is application/x-amz-json-1.1", t)
+		return s.response(protocol.contentType, protocol.errorPrefix, answerOf(nil, e)), nil
+	}
+	data, e := readBody(body, length, s.bodyLimit(protocol.service))
+	if e != nil {
+		return s.response(protocol.contentType, protocol.errorPrefix, answerOf(nil, e)), nil
+	}
+	a, err := s.faulted(ctx, &Call{Service: protocol.service, Operation: op, Client: h.Get(ClientHeader), Body: data})
+	if err != nil {
+		return nil, err
+	}
+	return s.response(protocol.contentType, protocol.errorPrefix, a), nil
+}
+
+// apply has the service answer a call.
+func (s *Server) apply(ctx context.Context, c *Call, reject stream.Reject) Answer {
+	if c.Service == DynamoDB {
+		return answerOf(s.tables.Call(ctx, c.Operation, c.Body))
+	}
+	return answerOf(s.streams.Call(c.Operation, c.Body, reject))
+}
+
+// bodyLimit is how many bytes of a request are read: the JSON of the largest
+// request in base64, with room for keys and escapes.
+func (s *Server) bodyLimit(service string) int64 {
+	switch n := int64(s.opts.Limits.BytesPerRequest); {
+	case service == DynamoDB:
+		return 32 << 20 // a BatchWriteItem of 16 MB
+	case n == 0:
+		return 1 << 30
+	default:
+		return n/3*4 + 6<<20
+	}
+}
+
+func readBody(r io.Reader, length, limit int64) ([]byte, *api.Error) {
+	tooLarge := &api.Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLargeException",
+		Message: fmt.Sprintf("The request is larger than %d bytes.", limit)}
+	if length > limit {
+		return nil, tooLarge
+	}
+	if r == nil {
+		return nil, nil
+	}
+	if length >= 0 {
+		// One byte more shows a body that is longer than it said.
+		data := make([]byte, length)
+		if _, err := io.ReadFull(r, data); err != nil {
+			return nil, api.Errorf("SerializationException", "reading the request: %v", err)
+		}
+		return data, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, api.Errorf("SerializationException", "reading the request: %v", err)
+	}
+	if int64(len(data)) > limit {
+		return nil, tooLarge
+	}
+	return data, nil
+}
+
+// response puts an answer in the service's form.
+func (s *Server) response(contentType, errorPrefix string, a Answer) *http.Response {
+	h := http.Header{
+		"Content-Type":     {contentType},
+		"X-Amzn-Requestid": {s.requestID()},
+	}
+	status, body := http.StatusOK, a.Body
+	if a.Err != nil {
+		status, body = a.Err.Status, errorBody(errorPrefix, a.Err)
+		if status == 0 {
+			status = http.StatusBadRequest
+		}
+		h["X-Amzn-Errortype"] = []string{a.Err.Code}
+	}
+	if errorPrefix != "" { // DynamoDB
+		h["X-Amz-Crc32"] = []string{strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)}
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if status == http.StatusRequestEntityTooLarge {
+		h["Connection"] = []string{"close"} // the rest of the body stays unread
+	}
+	return &http.Response{
+		Status:        strconv.Itoa(status) + " " + http.StatusText(status),
+		StatusCode:    status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        h,
+		ContentLength: int64(len(body)),
+		Body:          &responseBody{data: body},
+	}
+}
+
+func errorBody(prefix string, e *Error) []byte {
+	switch e.Code {
+	case "SerializationException", "UnknownOperationException":
+		if prefix != "" {
+			prefix = coralPrefix
+		}
+	}
+	members := map[string]any{}
+	for name, v := range e.fields {
+		members[name] = v
+	}
+	members["__type"] = prefix + e.Code
+	members["message"] = e.Message
+	b, err := json.Marshal(members)
+	if err != nil {
+		return []byte(`{"__type":"InternalFailure"}`)
+	}
+	return b
+}
+
+// requestID returns an id in the form of AWS's. They count, so that the same
+// run gives the same ones.
+func (s *Server) requestID() string {
+	n := s.requests.Add(1)
+	return fmt.Sprintf("00000000-0000-4000-8000-%012x", n&(1<<48-1))
+}
+
+// A responseBody hands out the bytes of an answer.
+type responseBody struct{ data []byte }
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	if len(b.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.data)
+	b.data = b.data[n:]
+	return n, nil
+}
+
+// WriteTo spares the copy of Read.
+func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b.data)
+	b.data = b.data[n:]
+	return int64(n), err
+}
+
+func (b *responseBody) Close() error { return nil }

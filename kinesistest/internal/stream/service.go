@@ -1,0 +1,326 @@
+// Package stream is the Kinesis half of kinesistest: streams, shards, records
+// and the operations on them. It does no I/O and starts no goroutine; whatever
+// takes time (windows, retention, rates, expiry) is settled by time.Now at the
+// next call that looks.
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"hash/fnv"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+// Limits are the quotas of the service. A zero field is no limit.
+type Limits struct {
+	WriteBytesPerShard    int // a second, keys included
+	WriteRecordsPerShard  int // a second
+	ReadBytesPerShard     int // a second
+	ReadCallsPerShard     int // GetRecords a second
+	IteratorCallsPerShard int // GetShardIterator a second
+	ListShardsPerStream   int // a second
+	ControlCalls          bool
+	RecordsPerRequest     int // PutRecords
+	BytesPerRequest       int // PutRecords, keys included
+	BytesPerPage          int // GetRecords, keys included
+	ShardsPerAccount      int // open ones
+	CreatingStreams       int // streams at once in CREATING
+	OnDemandStreams       int
+	IteratorLife          time.Duration
+	TokenLife             time.Duration
+}
+
+// Options configure a Service.
+type Options struct {
+	Identity api.Identity
+	Limits   Limits
+
+	// How long a stream stays CREATING, UPDATING and DELETING. While it is
+	// UPDATING, its shards are the ones before.
+	Creating, Updating, Deleting time.Duration
+
+	// KeepTrimmed keeps in memory what retention has made unreadable.
+	KeepTrimmed bool
+
+	// Appended, if not nil, is told of each run of records stored. It is called
+	// with the stream locked, which is what makes its order the order of the
+	// writes; it must neither wait nor call the Service.
+	Appended func(Append)
+}
+
+// An Append is a run of records stored one after another in a shard.
+type Append struct {
+	Stream, ShardID string
+	First           string // sequence number of the first
+	Count           int
+	At              time.Time
+}
+
+// A Service is a region's Kinesis of one account. It is safe for concurrent use.
+type Service struct {
+	opts       Options
+	openShards atomic.Int64 // those of streams being made included
+	scratch    sync.Pool    // of *[]byte: the decoded data of a put
+
+	mu       sync.Mutex // before stream.mu, never after
+	streams  map[string]*stream
+	byNumber map[uint64]*stream
+	created  uint64             // streams ever created
+	epochs   map[string]int64   // latest creation second in the numbers of a deleted name
+	rates    map[string]*bucket // by operation
+}
+
+// New returns a Service without streams.
+func New(opts Options) *Service {
+	return &Service{
+		opts:     opts,
+		streams:  map[string]*stream{},
+		byNumber: map[uint64]*stream{},
+		epochs:   map[string]int64{},
+		rates:    map[string]*bucket{},
+		scratch:  sync.Pool{New: func() any { return new([]byte) }},
+	}
+}
+
+// A Reject decides the fate of one entry of a PutRecords, or of a PutRecord as
+// entry 0, before it is applied: nil lets it pass. It is called without locks.
+type Reject func(i int, shardID, partitionKey string) *api.Error
+
+// Call answers one operation. body is the JSON of the request, of which Call
+// keeps nothing; the result is the JSON of the response, the caller's to keep,
+// nil for an empty one. reject may be nil. Call does not wait for anything.
+func (s *Service) Call(op string, body []byte, reject Reject) ([]byte, *api.Error) {
+	switch op {
+	case "PutRecords":
+		return s.putRecords(body, reject)
+	case "PutRecord":
+		return s.putRecord(body, reject)
+	}
+	f, ok := operations[op]
+	if !ok {
+		return nil, api.Errorf("UnknownOperationException", "kinesistest does not implement %.100s", op)
+	}
+	if e := s.controlRate(op); e != nil {
+		return nil, e
+	}
+	return f(s, body)
+}
+
+// operations are all but the two that write records. The operations on
+// consumers, modes, encryption and tags have no entry.
+var operations = map[string]func(*Service, []byte) ([]byte, *api.Error){
+	"CreateStream":                  operation((*Service).createStream),
+	"DeleteStream":                  operation((*Service).deleteStream),
+	"DescribeStream":                operation((*Service).describeStream),
+	"DescribeStreamSummary":         operation((*Service).describeStreamSummary),
+	"ListStreams":                   operation((*Service).listStreams),
+	"ListShards":                    operation((*Service).listShards),
+	"GetShardIterator":              operation((*Service).getShardIterator),
+	"GetRecords":                    (*Service).getRecords,
+	"SplitShard":                    operation((*Service).splitShard),
+	"MergeShards":                   operation((*Service).mergeShards),
+	"IncreaseStreamRetentionPeriod": operation((*Service).increaseRetention),
+	"DecreaseStreamRetentionPeriod": operation((*Service).decreaseRetention),
+}
+
+// operation adapts a method on decoded input to JSON. A nil output is an empty
+// body, as AWS sends it.
+func operation[In any](f func(*Service, *In) (any, *api.Error)) func(*Service, []byte) ([]byte, *api.Error) {
+	return func(s *Service, body []byte) ([]byte, *api.Error) {
+		in := new(In)
+		if e := decode(body, in); e != nil {
+			return nil, e
+		}
+		out, e := f(s, in)
+		if e != nil || out == nil {
+			return nil, e
+		}
+		b, err := json.Marshal(out)
+		if err != nil {
+			return nil, internalFailure()
+		}
+		return b, nil
+	}
+}
+
+// decode reads the JSON of a request into v.
+func decode(body []byte, v any) *api.Error {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		body = []byte("{}") // what AWS makes of it too
+	}
+	if body[0] != '{' {
+		return serialization("the request is not a JSON object")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if err := d.Decode(v); err != nil {
+		return serialization(err.Error())
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return serialization("there is more after the JSON object")
+	}
+	return nil
+}
+
+// controlRates are the calls a second that the control plane takes from an
+// account.
+var controlRates = map[string]int{
+	"CreateStream":                  5,
+	"DeleteStream":                  5,
+	"DescribeStream":                10,
+	"DescribeStreamSummary":         20,
+	"ListStreams":                   5,
+	"IncreaseStreamRetentionPeriod": 5,
+	"DecreaseStreamRetentionPeriod": 5,
+}
+
+func (s *Service) controlRate(op string) *api.Error {
+	rate, ok := controlRates[op]
+	if !ok || !s.opts.Limits.ControlCalls {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.allow(op, rate) {
+		return api.Errorf("LimitExceededException", "Rate exceeded for %s under account %s.", op, s.opts.Identity.AccountID)
+	}
+	return nil
+}
+
+// allow spends one call of a named budget. s.mu is held.
+func (s *Service) allow(name string, rate int) bool {
+	b := s.rates[name]
+	if b == nil {
+		b = new(bucket)
+		s.rates[name] = b
+	}
+	now := time.Now().UnixNano()
+	if !b.has(now, 1, rate) {
+		return false
+	}
+	b.take(now, 1, rate)
+	return true
+}
+
+// A ref is how most requests name their stream.
+type ref struct {
+	StreamName *string
+	StreamARN  *string
+}
+
+// name returns the name of the stream that r means, checking its form.
+func (s *Service) name(r ref) (string, *api.Error) {
+	var v violations
+	v.streamName("streamName", r.StreamName)
+	v.streamARN(r.StreamARN)
+	if e := v.err(); e != nil {
+		return "", e
+	}
+	if r.StreamARN == nil {
+		if r.StreamName == nil {
+			return "", invalid("Missing StreamName or StreamARN in the request.")
+		}
+		return *r.StreamName, nil
+	}
+	name, account := splitARN(*r.StreamARN)
+	if r.StreamName != nil && *r.StreamName != name {
+		return "", invalid("StreamName %s and StreamARN %s do not name the same stream.", *r.StreamName, *r.StreamARN)
+	}
+	if *r.StreamARN != s.arn(name) {
+		return "", notFound(name, account)
+	}
+	return name, nil
+}
+
+func (s *Service) arn(name string) string {
+	return s.opts.Identity.ARN("kinesis", "stream/"+name)
+}
+
+// with runs f on the stream that r names, locked and settled.
+func (s *Service) with(r ref, f func(st *stream, now time.Time) *api.Error) *api.Error {
+	name, e := s.name(r)
+	if e != nil {
+		return e
+	}
+	s.mu.Lock()
+	st := s.streams[name]
+	s.mu.Unlock()
+	if st == nil {
+		return notFound(name, s.opts.Identity.AccountID)
+	}
+	return s.locked(st, f)
+}
+
+// withNumber is with for a stream known by its number.
+func (s *Service) withNumber(n uint64, f func(st *stream, now time.Time) *api.Error) *api.Error {
+	s.mu.Lock()
+	st := s.byNumber[n]
+	s.mu.Unlock()
+	if st == nil {
+		return api.Errorf("ResourceNotFoundException", "The stream does not exist under account %s.", s.opts.Identity.AccountID)
+	}
+	return s.locked(st, f)
+}
+
+func (s *Service) locked(st *stream, f func(st *stream, now time.Time) *api.Error) *api.Error {
+	st.mu.Lock()
+	now := time.Now()
+	st.settle(now)
+	var e *api.Error
+	if st.status == deleted {
+		e = notFound(st.name, s.opts.Identity.AccountID)
+	} else {
+		e = f(st, now)
+	}
+	gone := st.status == deleted
+	st.mu.Unlock()
+	if gone {
+		s.forget(st)
+	}
+	return e
+}
+
+// forget removes a stream whose deletion is through.
+func (s *Service) forget(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(st)
+}
+
+// drop is forget for who holds s.mu.
+func (s *Service) drop(st *stream) {
+	if s.streams[st.name] == st {
+		delete(s.streams, st.name)
+		s.epochs[st.name] = st.epoch
+	}
+	delete(s.byNumber, st.number)
+}
+
+// Locate returns the stream and shard that a shard iterator of this service
+// points into, "" if it is none.
+func (s *Service) Locate(iterator string) (streamName, shard string) {
+	it, ok := s.read(iterator, tokenIterator)
+	if !ok {
+		return "", ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.byNumber[it.stream]; st != nil {
+		streamName = st.name
+	}
+	return streamName, shardID(it.shard)
+}
+
+// sign returns a checksum that tells the service's own tokens from others. It
+// is no secret: tokens are opaque, not safe.
+func (s *Service) sign(payload []byte) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s.opts.Identity.AccountID + s.opts.Identity.Region))
+	h.Write(payload)
+	return h.Sum64()
+}
