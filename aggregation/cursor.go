@@ -1,0 +1,26 @@
+package aggregation
+
+// A Cursor walks an aggregate's records one by one and can rest between them,
+// for a reader that takes them in portions. [Aggregate.Records] is the simpler
+// way to take them all.
+//
+// A Cursor is valid as long as its Aggregate, and belongs to one goroutine at a
+// time. A copy goes on from where the original stood.
+type Cursor struct {
+	a  Aggregate
+	at int // where in the message to look for the next record
+	n  int // its subsequence number
+}
+
+// Cursor returns a cursor in front of the first record.
+func (a Aggregate) Cursor() Cursor { return Cursor{a: a} }
+
+// Next returns the next record and its subsequence number, and false when there
+// is none.
+func (c *Cursor) Next() (sub int, r Record, ok bool) {
+	c.at, c.n = c.a.walk(c.at, c.n, func(n int, next Record) bool {
+		sub, r, ok = n, next, true
+		return false
+	})
+	return sub, r, ok
+}

@@ -1,0 +1,286 @@
+package aggregation
+
+import (
+	"crypto/md5"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"unicode/utf8"
+
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+)
+
+// An Encoder is an open aggregate that grows in place. Use [NewEncoder] to make
+// one.
+//
+// Append copies a record's payload to where it will stand in the sealed
+// aggregate; nothing copies it again. Only the key tables, which stand before
+// the records and grow as they do, are put in front by [Encoder.Seal], into
+// headroom kept for them. An Encoder learns how much headroom its aggregates
+// need: the first time, Seal moves the records once to make room.
+//
+// Once its buffers have grown an Encoder allocates nothing, and [Encoder.Reset]
+// keeps them for the next aggregate.
+type Encoder struct {
+	max int // size not to be exceeded by the second record or a later one
+
+	// buf[start:] is the records as they stand on the wire. The key tables and
+	// the magic will end at start. There is always capacity for a digest.
+	buf     []byte
+	start   int
+	records int
+
+	pks, ehks keyTable
+}
+
+// minHeadroom is the room for key tables that a new Encoder keeps.
+const minHeadroom = 512
+
+// NewEncoder returns an empty Encoder whose aggregates do not exceed maxBytes.
+// The KPL's default is 51,200; Kinesis takes records of up to 1 MiB, or 10 MiB
+// where the stream allows it, and counts the partition key, one byte of
+// [OuterPartitionKey], beside the data. A lone record may be larger; see
+// [Encoder.Append].
+func NewEncoder(maxBytes int) *Encoder {
+	return &Encoder{
+		max:  min(maxBytes, maxMessage),
+		pks:  keyTable{tag: tagPartitionKey},
+		ehks: keyTable{tag: tagExplicitHashKey},
+	}
+}
+
+// A growth is what one more record does to an aggregate.
+type growth struct {
+	pk, ehk         int    // indexes of its keys
+	pkHash, ehkHash uint64 // of keys that are new
+	newPK, newEHK   bool
+	inner           int // size of the message Record
+	record          int // and with its tag and length
+	size            int // of the whole aggregate afterwards
+}
+
+// measure finds out what r would do, changing nothing.
+func (e *Encoder) measure(r *Record, g *growth) {
+	size := overhead
+	if e.records > 0 {
+		size = e.Size()
+	}
+	pk, hash, found := e.pks.find(r.PartitionKey)
+	if g.pk, g.pkHash, g.newPK = pk, hash, !found; !found {
+		size += fieldSize(len(r.PartitionKey))
+	}
+	inner := 1 + uvarintSize(pk) + fieldSize(len(r.Data))
+	if r.ExplicitHashKey != "" {
+		ehk, hash, found := e.ehks.find(r.ExplicitHashKey)
+		if g.ehk, g.ehkHash, g.newEHK = ehk, hash, !found; !found {
+			size += fieldSize(len(r.ExplicitHashKey))
+		}
+		inner += 1 + uvarintSize(ehk)
+	}
+	if r.Tags.fields != "" {
+		inner += r.Tags.size()
+	}
+	g.inner, g.record = inner, fieldSize(inner)
+	g.size = size + g.record
+}
+
+// SizeWith returns the exact size the aggregate would have with r appended.
+func (e *Encoder) SizeWith(r Record) int {
+	var g growth
+	e.measure(&r, &g)
+	return g.size
+}
+
+// Append adds a record to the end of the aggregate. It copies the record, which
+// the caller may change afterwards.
+//
+// If the aggregate would exceed its maximum Append returns [ErrFull]. The first
+// record is taken whatever its size, since it may be sent alone and bare (see
+// [Encoder.First]). Other errors say what is wrong with the record: an explicit
+// hash key must be canonical ([NormalizeHashKey]), and a partition key must be
+// valid UTF-8, since a reader in Java would replace what is not. The lengths
+// that Kinesis allows are the caller's to check. After any error the aggregate
+// is as it was.
+func (e *Encoder) Append(r Record) error {
+	var g growth
+	e.measure(&r, &g)
+	switch {
+	case g.size > e.max && e.records > 0:
+		return ErrFull
+	case g.size > maxMessage:
+		return fmt.Errorf("aggregation: append: record makes %d bytes, more than the %d of a protobuf message", g.size, maxMessage)
+	case g.newPK && !utf8.ValidString(r.PartitionKey):
+		return fmt.Errorf("aggregation: append: partition key: %w", errUTF8)
+	}
+	if g.newEHK {
+		if _, err := shardmap.ParseHashKey(r.ExplicitHashKey); err != nil {
+			return fmt.Errorf("aggregation: append: explicit %w", err)
+		}
+		e.ehks.add(r.ExplicitHashKey, g.ehkHash)
+	}
+	if g.newPK {
+		e.pks.add(r.PartitionKey, g.pkHash)
+	}
+	e.write(&r, &g)
+	e.records++
+	return nil
+}
+
+func (e *Encoder) write(r *Record, g *growth) {
+	if cap(e.buf)-len(e.buf) < g.record+md5.Size {
+		e.grow(g.record + md5.Size)
+	}
+	b := append(e.buf, tagRecord)
+	b = binary.AppendUvarint(b, uint64(g.inner))
+	b = append(b, tagPartitionKeyIndex)
+	b = binary.AppendUvarint(b, uint64(g.pk))
+	if r.ExplicitHashKey != "" {
+		b = append(b, tagExplicitHashKeyIndex)
+		b = binary.AppendUvarint(b, uint64(g.ehk))
+	}
+	b = append(b, tagData)
+	b = binary.AppendUvarint(b, uint64(len(r.Data)))
+	b = append(b, r.Data...)
+	if r.Tags.fields != "" {
+		b = r.Tags.appendTo(b)
+	}
+	e.buf = b
+}
+
+// grow makes room for n more bytes, doubling up to what the maximum asks for.
+func (e *Encoder) grow(n int) {
+	e.start = max(e.start, minHeadroom)
+	records := e.buf[min(e.start, len(e.buf)):]
+	need := e.start + len(records) + n
+	buf := make([]byte, e.start, max(need, min(2*cap(e.buf), e.start+e.max), 2*minHeadroom))
+	e.buf = append(buf, records...)
+}
+
+// Len returns the number of records.
+func (e *Encoder) Len() int { return e.records }
+
+// Size returns the exact size of what [Encoder.Seal] returns.
+func (e *Encoder) Size() int {
+	if e.records == 0 {
+		return 0
+	}
+	return overhead + len(e.pks.wire) + len(e.ehks.wire) + len(e.buf) - e.start
+}
+
+// First returns the first record, or the zero Record if there is none. Its hash
+// key is the explicit hash key of the Kinesis record. A record that is alone is
+// sent bare: its Data as the Kinesis record's, with its own partition key.
+//
+// The result aliases the Encoder's memory and is valid until the next Truncate
+// or Reset.
+func (e *Encoder) First() Record {
+	for _, r := range e.Records() {
+		return r
+	}
+	return Record{}
+}
+
+// Records yields the records in order, numbered from 0. They alias the
+// Encoder's memory and are valid until the next Truncate or Reset.
+func (e *Encoder) Records() iter.Seq2[int, Record] {
+	return func(yield func(int, Record) bool) {
+		n := 0
+		msg := e.buf[min(e.start, len(e.buf)):]
+		for at, raw := range rawRecords(msg) {
+			var r Record
+			raw.set(&r, msg, at)
+			r.PartitionKey = e.pks.at(int(raw.pk))
+			if raw.hasEHK {
+				r.ExplicitHashKey = e.ehks.at(int(raw.ehk))
+			}
+			if !yield(n, r) {
+				return
+			}
+			n++
+		}
+	}
+}
+
+// Truncate keeps the first n records and drops the rest, with the keys that
+// only they used: the aggregate is as if they had never been appended. It reads
+// over the records kept. An n of Len or more changes nothing; below 0 it counts
+// as 0.
+func (e *Encoder) Truncate(n int) {
+	if n >= e.records {
+		return
+	}
+	e.records = max(n, 0)
+	kept, end, pks, ehks := 0, 0, 0, 0
+	for at, raw := range rawRecords(e.buf[e.start:]) {
+		if kept == e.records {
+			break
+		}
+		kept, end = kept+1, at.to
+		pks = max(pks, int(raw.pk)+1)
+		if raw.hasEHK {
+			ehks = max(ehks, int(raw.ehk)+1)
+		}
+	}
+	e.buf = e.buf[:e.start+end]
+	e.pks.truncate(pks)
+	e.ehks.truncate(ehks)
+}
+
+// Seal returns the aggregate, complete with key tables and digest, or nil if it
+// is empty. It fails only where the process may not compute MD5. The result
+// aliases the Encoder's memory and is valid until the next Append, Truncate or
+// Reset, all of which may follow.
+func (e *Encoder) Seal() ([]byte, error) {
+	if e.records == 0 {
+		return nil, nil
+	}
+	if err := shardmap.CheckMD5(); err != nil {
+		return nil, fmt.Errorf("aggregation: seal: %w", err)
+	}
+	head := len(Magic) + len(e.pks.wire) + len(e.ehks.wire)
+	if head > e.start {
+		e.moveRecords(head + head/4)
+	}
+	out := e.buf[e.start-head : len(e.buf)+md5.Size : len(e.buf)+md5.Size]
+	n := copy(out, Magic)
+	n += copy(out[n:], e.pks.wire)
+	copy(out[n:], e.ehks.wire)
+	end := len(out) - md5.Size
+	sum := md5.Sum(out[len(Magic):end])
+	copy(out[end:], sum[:])
+	return out, nil
+}
+
+// moveRecords makes the headroom larger.
+func (e *Encoder) moveRecords(start int) {
+	records := e.buf[e.start:]
+	buf := e.buf
+	if cap(buf) < start+len(records)+md5.Size {
+		buf = make([]byte, 0, start+max(len(records)+md5.Size, cap(e.buf)-e.start))
+	}
+	e.buf = buf[:start+len(records)]
+	copy(e.buf[start:], records)
+	e.start = start
+}
+
+// Reset empties the Encoder, which keeps its buffers unless a lone record made
+// them larger than the maximum asks for. What Seal, First and Records returned
+// is no longer valid.
+func (e *Encoder) Reset() {
+	if e.oversized() {
+		*e = *NewEncoder(e.max)
+		return
+	}
+	e.records = 0
+	e.buf = e.buf[:min(e.start, len(e.buf))]
+	e.pks.truncate(0)
+	e.ehks.truncate(0)
+}
+
+// oversized reports whether a buffer is larger than aggregates of the maximum
+// size can make it.
+func (e *Encoder) oversized() bool {
+	largest := 2 * (e.max + minHeadroom)
+	return e.max < maxMessage/4 &&
+		(cap(e.buf)-e.start > largest || e.start > largest || cap(e.pks.wire) > largest)
+}
