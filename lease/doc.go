@@ -1,0 +1,88 @@
+// Package lease lets a fleet of workers share the shards of a stream: each
+// shard is read by one worker at a time, a dead worker's shards go to others,
+// and how far a shard has been read is never forgotten.
+//
+// A [Row] in a [Store] is the lease on one shard. A [Coordinator] is one worker;
+// it acquires leases, keeps them, and calls a function for each:
+//
+//	c, err := lease.New(store, source)
+//	…
+//	err = c.Run(ctx, func(fetch, work context.Context, h *lease.Held) error {
+//		for record := range read(fetch, h.Shard().ID, h.Position()) {
+//			… work …
+//			if err := h.Checkpoint(work, record.Position); err != nil {
+//				return err
+//			}
+//		}
+//		return nil
+//	})
+//
+// Package consumer builds on it to read Kinesis. Package lease itself knows no
+// AWS: stores and streams are behind [Store] and [Source].
+//
+// # The life of a lease
+//
+// The protocol is that of the Java Kinesis Client Library (KCL) 3.5, whose
+// workers may share a table with these. Every state is in the row:
+//
+//	                  Create
+//	                    │
+//	                    ▼   Assign (leader)
+//	      ┌────────── free ───────────────────┐
+//	      │             ▲                     ▼
+//	      │             │ Release        ┌─ owned by A ◄──┐ Renew, Checkpoint
+//	      │             └────────────────┤    │       └───┘ (counter + 1)
+//	      │                              │    │ Handoff (leader)
+//	      │   Take (leader, counter      │    ▼
+//	      │   unchanged for the failover │  owned by B, A leaving ◄──┐ Renew, Checkpoint by A
+//	      │   time: A is dead)           │    │                  └───┘ (counter + 1)
+//	      │                              ▼    ▼ Release (A) or Take (A is dead)
+//	      │                           owned by B
+//	      │
+//	      └── Checkpoint SHARD_END by the owner: finished; Delete when its children need it no more
+//
+// One worker, the leader, decides who gets which lease; it is the one that holds
+// the lock row. Every worker writes a row of its own every 30 seconds, without
+// which the leader gives it nothing, and looks for leases given to it every
+// tenth of the failover time, at most every second.
+//
+// Nobody compares clocks. A lease is taken for dead if its counter was seen
+// unchanged for the failover time F on the clock of the one who looks, and
+// time in which that one could not look does not count. The owner for its part
+// stops work at 9/10 F after it issued its last successful renewal, by its own
+// monotonic clock. A clock that runs 10 % wrong breaks nothing.
+//
+// # Guarantees
+//
+// Every write of a row is conditional on what its writer saw ([Write.Apply]).
+// While the leader is of this library, two workers never both believe that they
+// hold a lease: it takes a lease only if the counter is still the one that did
+// not change. Other leaders may take one without waiting; then the former
+// owner finds out at its next renewal, at most 3/8 F later. In every case no
+// checkpoint of the former owner is stored afterwards.
+//
+// A stored position never moves backwards, except by [Rewind]. A shard is not
+// held before all its parents are finished. A shard's end is stored only after
+// the rows of its children are there.
+//
+// With every worker of this library, a crashed worker's shards are held by
+// others within 3/2 F, also if it led. Once the fleet is stable no lease moves.
+//
+// # Concurrency and shutdown
+//
+// [Coordinator.Run] owns all goroutines it starts and returns when they have
+// ended. When its context ends it stops fetching, lets the work in hand finish,
+// and gives each lease to the least loaded other worker.
+//
+// # Errors
+//
+// [ErrLost], [ErrStopping] and [ErrDrainTimeout] are the causes of the contexts
+// that hold is given. A [*BackwardsError] refuses a checkpoint. Errors of the
+// store that may pass are logged and the call is made again; one that wraps
+// [ErrUnsupported] ends Run.
+//
+// # Limits
+//
+// One stream per application. All workers of an application must use the same
+// failover time.
+package lease

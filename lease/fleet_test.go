@@ -1,0 +1,366 @@
+package lease_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+	"github.com/kinesis-go/kinesis/lease"
+)
+
+// A stream is a lease.Source with shards that split and merge.
+type stream struct {
+	mu     sync.Mutex
+	start  checkpoint.Position
+	shards []lease.Shard // in the order of their creation
+	lists  int           // calls of Shards
+}
+
+func shardID(n int) string { return fmt.Sprintf("shardId-%012d", n) }
+
+func newStream(n int) *stream {
+	s := &stream{start: checkpoint.TrimHorizon}
+	for i, r := range shardmap.Split(n) {
+		s.shards = append(s.shards, lease.Shard{ID: shardID(i), Range: &r})
+	}
+	return s
+}
+
+func (s *stream) Streams(context.Context) ([]lease.Stream, error) {
+	return []lease.Stream{{Name: "clicks", Start: s.start}}, nil
+}
+
+func (s *stream) Shards(_ context.Context, _ lease.Stream, at lease.ShardsAt) ([]lease.Shard, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists++
+	var out []lease.Shard
+	for _, sh := range s.shards {
+		switch at.Kind {
+		case lease.ShardsAtLatest:
+			if sh.Closed {
+				continue
+			}
+		case lease.ShardsAtTrimHorizon, lease.ShardsAtTimestamp:
+			if len(sh.Parents) > 0 {
+				continue
+			}
+		}
+		out = append(out, sh)
+	}
+	return out, nil
+}
+
+func (s *stream) Children(_ context.Context, _ lease.Stream, shard string) ([]lease.Shard, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.children(shard), nil
+}
+
+func (s *stream) children(shard string) []lease.Shard {
+	var out []lease.Shard
+	for _, sh := range s.shards {
+		if slices.Contains(sh.Parents, shard) {
+			out = append(out, sh)
+		}
+	}
+	return out
+}
+
+// split closes a shard and opens its two halves.
+func (s *stream) split(id string) (children []lease.Shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.closing(id)
+	mid := p.Range.Middle()
+	for _, r := range []lease.HashRange{{Start: p.Range.Start, End: mid.Prev()}, {Start: mid, End: p.Range.End}} {
+		s.shards = append(s.shards, lease.Shard{ID: shardID(len(s.shards)), Parents: []string{id}, Range: &r})
+	}
+	return s.children(id)
+}
+
+// merge closes two neighbours and opens the shard that continues both.
+func (s *stream) merge(a, b string) lease.Shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, q := s.closing(a), s.closing(b)
+	sh := lease.Shard{ID: shardID(len(s.shards)), Parents: []string{a, b}, Range: &lease.HashRange{Start: p.Range.Start, End: q.Range.End}}
+	s.shards = append(s.shards, sh)
+	return sh
+}
+
+func (s *stream) closing(id string) lease.Shard {
+	i := slices.IndexFunc(s.shards, func(sh lease.Shard) bool { return sh.ID == id })
+	s.shards[i].Closed = true
+	return s.shards[i]
+}
+
+func (s *stream) isClosed(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.shards, func(sh lease.Shard) bool { return sh.ID == id })
+	return s.shards[i].Closed
+}
+
+// A fleet runs workers on one store and one stream and writes down who believes
+// to hold what.
+type fleet struct {
+	t      *testing.T
+	store  lease.Store
+	stream *stream
+
+	mu      sync.Mutex
+	holders map[string]string // shard → worker, while hold runs and its work context lives
+	begun   map[string]int    // holds per shard
+	moves   int               // leases moved by leaders
+	lines   []string          // of log
+	workers map[string]*worker
+}
+
+type worker struct {
+	id    string
+	store *faulty
+	stop  context.CancelFunc
+	done  chan error
+}
+
+func newFleet(t *testing.T, store lease.Store, s *stream) *fleet {
+	return &fleet{
+		t: t, store: store, stream: s, holders: make(map[string]string), begun: make(map[string]int),
+		workers: make(map[string]*worker),
+	}
+}
+
+const failover = 10 * time.Second
+
+// start runs a worker. Its hold stores a position every second until the shard
+// is closed, then finishes it.
+func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
+	f.t.Helper()
+	w := &worker{id: id, store: &faulty{Store: f.store}, done: make(chan error, 1)}
+	c, err := lease.New(w.store, f.stream, append([]func(*lease.Options){func(o *lease.Options) {
+		o.WorkerID = id
+		o.FailoverTime = failover
+		o.Events.Assigned = func(i lease.AssignedInfo) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.moves++
+			f.logf("%s moves %s from %q to %q: %s", id, i.Shard, i.From, i.To, i.Reason)
+		}
+		o.Events.Elected = func(i lease.ElectedInfo) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.logf("%s leading=%v", id, i.Leading)
+		}
+	}}, optFns...)...)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(f.t.Context())
+	w.stop = stop
+	f.workers[id] = w
+	go func() {
+		w.done <- c.Run(ctx, func(fetch, work context.Context, h *lease.Held) error { return f.hold(w, fetch, work, h) })
+	}()
+	return w
+}
+
+func (f *fleet) logf(format string, args ...any) {
+	f.lines = append(f.lines, time.Now().Format("04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+func (f *fleet) hold(w *worker, fetch, work context.Context, h *lease.Held) error {
+	shard := h.Shard().ID
+	f.mu.Lock()
+	if other := f.holders[shard]; other != "" {
+		f.t.Errorf("%s holds %s while %s does", w.id, shard, other)
+	}
+	f.holders[shard] = w.id
+	f.begun[shard]++
+	f.logf("%s holds %s at %v", w.id, shard, h.Position())
+	f.mu.Unlock()
+	over := context.AfterFunc(work, func() { f.drop(w, shard) })
+	defer func() {
+		over()
+		f.drop(w, shard)
+	}()
+	for n := int64(1); ; n++ {
+		select {
+		case <-fetch.Done():
+		case <-time.After(time.Second):
+		}
+		if work.Err() != nil {
+			return context.Cause(work)
+		}
+		if fetch.Err() != nil {
+			return nil
+		}
+		if f.stream.isClosed(shard) {
+			children, _ := f.stream.Children(work, h.Stream(), shard)
+			return h.Finish(work, children)
+		}
+		next := checkpoint.At("1")
+		if p := h.Position(); p.IsRecord() {
+			next = checkpoint.Position{SequenceNumber: "1", SubSequenceNumber: p.SubSequenceNumber + 1}
+		}
+		if err := h.Checkpoint(work, next); err != nil && errors.Is(err, lease.ErrLost) {
+			return err
+		}
+	}
+}
+
+func (f *fleet) drop(w *worker, shard string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.holders[shard] == w.id {
+		f.logf("%s leaves %s", w.id, shard)
+		delete(f.holders, shard)
+	}
+}
+
+// counts returns the number of leases held per worker, sorted by worker.
+func (f *fleet) counts() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make(map[string]int)
+	for _, w := range f.holders {
+		out[w]++
+	}
+	return out
+}
+
+func (f *fleet) moved() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.moves
+}
+
+// crash cuts a worker off its store for good and forgets what it believes.
+func (f *fleet) crash(w *worker) {
+	w.store.cut()
+	w.stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for shard, id := range f.holders {
+		if id == w.id {
+			delete(f.holders, shard)
+		}
+	}
+}
+
+// leave stops a worker cleanly and waits for it.
+func (f *fleet) leave(w *worker) {
+	f.t.Helper()
+	w.stop()
+	if err := <-w.done; err != nil {
+		f.t.Errorf("Run of %s = %v, want nil", w.id, err)
+	}
+	delete(f.workers, w.id)
+}
+
+// end stops all workers.
+func (f *fleet) end() {
+	for _, w := range f.workers {
+		w.stop()
+	}
+	for _, w := range f.workers {
+		<-w.done
+	}
+	if f.t.Failed() {
+		for _, l := range f.lines {
+			f.t.Log(l)
+		}
+	}
+}
+
+// A faulty store is one worker's way to the fleet's.
+type faulty struct {
+	lease.Store
+	mu     sync.Mutex
+	isCut  bool
+	onCall func(op string) (fail error, lose bool) // nil: no faults
+}
+
+var errCut = errors.New("test: cut off")
+var errLost = errors.New("test: answer lost")
+
+func (s *faulty) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.isCut = true
+}
+
+func (s *faulty) fault(op string) (fail error, lose bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.isCut:
+		return errCut, false
+	case s.onCall == nil:
+		return nil, false
+	}
+	return s.onCall(op)
+}
+
+func with[T any](s *faulty, op string, do func() (T, error)) (T, error) {
+	var zero T
+	fail, lose := s.fault(op)
+	if fail != nil {
+		return zero, fail
+	}
+	out, err := do()
+	if s.cutNow() {
+		return zero, errCut
+	}
+	if lose {
+		return zero, errLost
+	}
+	return out, err
+}
+
+func (s *faulty) cutNow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isCut
+}
+
+func (s *faulty) Row(ctx context.Context, key string) (lease.Row, error) {
+	return with(s, "row", func() (lease.Row, error) { return s.Store.Row(ctx, key) })
+}
+
+func (s *faulty) Snapshot(ctx context.Context) (lease.Snapshot, error) {
+	return with(s, "snapshot", func() (lease.Snapshot, error) { return s.Store.Snapshot(ctx) })
+}
+
+func (s *faulty) Owned(ctx context.Context, owner string) ([]string, error) {
+	return with(s, "owned", func() ([]string, error) { return s.Store.Owned(ctx, owner) })
+}
+
+func (s *faulty) Write(ctx context.Context, w lease.Write) (lease.Row, error) {
+	return with(s, w.Op.String(), func() (lease.Row, error) { return s.Store.Write(ctx, w) })
+}
+
+func (s *faulty) PutWorker(ctx context.Context, w lease.Worker) error {
+	_, err := with(s, "put worker", func() (struct{}, error) { return struct{}{}, s.Store.PutWorker(ctx, w) })
+	return err
+}
+
+func (s *faulty) DeleteWorker(ctx context.Context, w lease.Worker) error {
+	_, err := with(s, "delete worker", func() (struct{}, error) { return struct{}{}, s.Store.DeleteWorker(ctx, w) })
+	return err
+}
+
+func (s *faulty) Lock(ctx context.Context) (lease.Lock, error) {
+	return with(s, "lock", func() (lease.Lock, error) { return s.Store.Lock(ctx) })
+}
+
+func (s *faulty) SwapLock(ctx context.Context, seen, next lease.Lock) error {
+	_, err := with(s, "swap lock", func() (struct{}, error) { return struct{}{}, s.Store.SwapLock(ctx, seen, next) })
+	return err
+}

@@ -1,0 +1,487 @@
+package lease
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+)
+
+// A member is one run of a Coordinator.
+//
+// Its loop goroutine fetches, decides and acts, one thing after the other: it
+// alone uses the fields above mu that change. Each lease has a goroutine that
+// tends it and one that renews it. The guard ends what outlives its deadline.
+type member struct {
+	id      string
+	store   Store
+	source  Source
+	options Options
+	events  Events
+	log     *slog.Logger
+	timing  timing
+	hold    func(fetch, work context.Context, h *Held) error
+
+	streams  []Stream
+	observer *observer
+	lead     leadership
+	due      schedule
+	reported Worker          // the worker row written last
+	skipped  map[string]bool // keys of rows told of in RowSkipped
+
+	loopWake, guardWake chan struct{}
+
+	leases sync.WaitGroup // goroutines that tend leases
+	duties sync.WaitGroup // the guard and the leader's long jobs
+
+	successors successors
+
+	mu       sync.Mutex // guards what follows
+	stopping bool
+	held     map[string]*Held
+	done     map[string]chan struct{} // closed when this worker finishes that shard
+	syncing  bool                     // the goroutine of syncShards runs
+	lookNow  bool                     // the table has changed: look at it
+	synced   syncResult
+}
+
+// schedule says when each thing is due next; the zero time is at once.
+type schedule struct {
+	report, watch, beat, discover, phase time.Time
+}
+
+func newMember(c *Coordinator, hold func(fetch, work context.Context, h *Held) error) *member {
+	t := timingOf(&c.options)
+	return &member{
+		id: c.options.WorkerID, store: c.store, source: c.source, options: c.options,
+		events: c.options.Events, log: c.options.Logger.With("worker", c.options.WorkerID),
+		timing: t, hold: hold, observer: newObserver(t, c.options.WorkerID),
+		skipped:  make(map[string]bool),
+		loopWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1),
+		successors: successors{ready: make(chan struct{})},
+		held:       make(map[string]*Held), done: make(map[string]chan struct{}),
+	}
+}
+
+func (m *member) run(ctx context.Context) error {
+	if err := m.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	base := context.WithoutCancel(ctx) // leases outlive ctx until they are given up
+	guard, stopGuard := context.WithCancel(base)
+	defer stopGuard()
+	m.duties.Go(func() { m.guard(guard) })
+
+	running, stop := context.WithCancel(ctx)
+	err := m.loop(running, base)
+	stop()
+	m.leave(base)
+	m.leases.Wait()
+	stopGuard()
+	m.duties.Wait()
+	return err
+}
+
+// open makes the store and the source ready.
+func (m *member) open(ctx context.Context) error {
+	if err := m.store.Open(ctx); err != nil {
+		return fmt.Errorf("lease: open the store: %w", err)
+	}
+	phase, err := m.store.Phase(ctx, Facts{Worker: m.id})
+	if err != nil {
+		return fmt.Errorf("lease: ask the store for its phase: %w", err)
+	}
+	m.due.phase = nextPhase(phase)
+	m.streams, err = m.source.Streams(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("lease: ask the source for its streams: %w", err)
+	case len(m.streams) != 1:
+		return fmt.Errorf("lease: source has %d streams, want exactly 1", len(m.streams))
+	}
+	switch s := m.streams[0]; {
+	case s.Name == m.id:
+		return fmt.Errorf("lease: WorkerID %q is the name of the stream, want another", m.id)
+	case s.Start != checkpoint.TrimHorizon && s.Start != checkpoint.Latest && s.Start != checkpoint.AtTimestamp:
+		return fmt.Errorf("lease: stream %s: start %v, want TRIM_HORIZON, LATEST or AT_TIMESTAMP", s.Name, s.Start)
+	}
+	return nil
+}
+
+func nextPhase(p Phase) time.Time {
+	if p.Again <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(p.Again)
+}
+
+// loop does what is due, one thing after the other, until ctx ends or the store
+// refuses to go on.
+func (m *member) loop(ctx, base context.Context) error {
+	for ctx.Err() == nil {
+		if err := m.step(ctx, base); err != nil && ctx.Err() == nil {
+			return err
+		}
+		next := earlier(m.due.report, m.due.watch)
+		if m.lead.leading {
+			next = earlier(next, m.due.beat)
+		} else {
+			next = earlier(next, m.due.discover)
+		}
+		if !m.due.phase.IsZero() {
+			next = earlier(next, m.due.phase)
+		}
+		pause(ctx, time.Until(next), m.loopWake)
+	}
+	return nil
+}
+
+// step does what is due now. The order is fixed: first show that we are here,
+// then keep the lock, then look.
+func (m *member) step(ctx, base context.Context) error {
+	if !time.Now().Before(m.due.report) {
+		if err := m.report(ctx); err != nil {
+			return err
+		}
+	}
+	if m.lead.leading && !time.Now().Before(m.due.beat) {
+		m.heartbeat(ctx)
+	}
+	if m.takeLookNow() || !time.Now().Before(m.due.watch) {
+		m.watch(ctx, base)
+	}
+	if !m.lead.leading && !time.Now().Before(m.due.discover) {
+		m.discover(ctx, base)
+	}
+	if !m.due.phase.IsZero() && !time.Now().Before(m.due.phase) {
+		return m.askPhase(ctx)
+	}
+	return nil
+}
+
+func (m *member) takeLookNow() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	look := m.lookNow
+	m.lookNow = false
+	return look
+}
+
+// report writes the worker row.
+func (m *member) report(ctx context.Context) error {
+	now := time.Now()
+	row := Worker{
+		ID: m.id, Updated: now.Truncate(time.Second).UTC(), SupportUpdated: now.Truncate(time.Second).UTC(),
+		Support: 1, Properties: map[string]string{"library": Library},
+	}
+	call, cancel := context.WithTimeout(ctx, m.timing.call)
+	defer cancel()
+	err := m.store.PutWorker(call, row)
+	switch {
+	case errors.Is(err, ErrWorkerID) || errors.Is(err, ErrUnsupported):
+		return fmt.Errorf("lease: write the row of worker %q: %w", m.id, err)
+	case err != nil:
+		m.log.Warn("worker row not written", "error", err)
+		m.due.report = now.Add(m.timing.scan)
+		return nil
+	}
+	m.reported = row
+	m.due.report = now.Add(reportEvery)
+	return nil
+}
+
+func (m *member) askPhase(ctx context.Context) error {
+	var led time.Duration
+	if m.lead.leading {
+		led = time.Since(m.lead.since)
+	}
+	call, cancel := context.WithTimeout(ctx, m.timing.call)
+	defer cancel()
+	phase, err := m.store.Phase(call, Facts{Worker: m.id, Led: led})
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		return fmt.Errorf("lease: phase of the store: %w", err)
+	case err != nil:
+		m.log.Warn("phase of the store not known", "error", err)
+		m.due.phase = time.Now().Add(m.timing.failover)
+		return nil
+	}
+	m.due.phase = nextPhase(phase)
+	return nil
+}
+
+// watch reads the table and, as leader, acts on it.
+func (m *member) watch(ctx, base context.Context) {
+	began := time.Now()
+	if !m.lead.leading && !m.watches(began) {
+		m.pollLock(ctx)
+		m.due.watch = began.Add(m.timing.scan)
+		return
+	}
+	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
+	snap, err := m.store.Snapshot(call)
+	cancel()
+	if err != nil {
+		m.log.Warn("table not read", "error", err)
+		m.due.watch = began.Add(m.timing.scan)
+		return
+	}
+	now := time.Now()
+	m.observer.observe(now, &snap)
+	m.tellBad(snap.Bad)
+	m.stand(ctx, now)
+	for _, row := range snap.Rows {
+		m.begin(base, row)
+	}
+	settled := true
+	if m.lead.leading {
+		settled = m.rule(ctx, base, now, &snap)
+	}
+	// As leader the next look is when something can have to be done; a standby
+	// looks as often, so that what it knows is as fresh when it takes over.
+	m.due.watch = earlier(began.Add(m.timing.scan), m.observer.nextExpiry(now))
+	if !settled {
+		m.due.watch = began.Add(m.timing.step)
+	}
+}
+
+func (m *member) tellBad(bad []*RowError) {
+	if len(bad) == 0 && len(m.skipped) == 0 {
+		return
+	}
+	seen := make(map[string]bool, len(bad))
+	for _, e := range bad {
+		seen[e.Key] = true
+		if !m.skipped[e.Key] {
+			m.log.Warn("row skipped", "error", e)
+			call(m.events.RowSkipped, RowSkippedInfo{Err: e})
+		}
+	}
+	m.skipped = seen
+}
+
+// discover looks for leases that were assigned to this worker, and for held ones
+// that are being taken away.
+func (m *member) discover(ctx, base context.Context) {
+	m.due.discover = time.Now().Add(m.timing.step)
+	call, cancel := context.WithTimeout(ctx, m.timing.call)
+	keys, err := m.store.Owned(call, m.id)
+	cancel()
+	if err != nil {
+		if ctx.Err() == nil {
+			m.log.Warn("own leases not listed", "error", err)
+		}
+		return
+	}
+	held := m.heldByKey()
+	for _, key := range keys {
+		if _, ok := held[key]; ok {
+			delete(held, key)
+			continue
+		}
+		row, err := m.row(ctx, key)
+		if err != nil {
+			if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
+				m.log.Warn("own lease not read", "lease", key, "error", err)
+			}
+			continue
+		}
+		m.begin(base, row)
+	}
+	for _, key := range slices.Sorted(maps.Keys(held)) {
+		// Not ours by the list: it is being handed over, or the list lags.
+		if h := held[key]; h.mayBeLeaving() {
+			h.nudge()
+		}
+	}
+}
+
+func (m *member) heldByKey() map[string]*Held {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.held)
+}
+
+// mayBeLeaving reports whether it is worth a look whether the lease is being
+// handed over: it is held and was not looked at a moment ago.
+func (h *Held) mayBeLeaving() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state == holding && h.row.Leaving == "" && time.Since(h.until.Add(-h.m.timing.fence)) > h.m.timing.step/2
+}
+
+// full reports whether this worker holds as many leases as one may.
+func (m *member) full() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stopping || len(m.held) > m.options.MaxLeases // one of them is finished
+}
+
+// guard ends the work on leases whose deadline has passed.
+func (m *member) guard(ctx context.Context) {
+	for ctx.Err() == nil {
+		now := time.Now()
+		next := now.Add(m.timing.failover / 4)
+		held := m.heldByKey()
+		for _, key := range slices.Sorted(maps.Keys(held)) {
+			if at := held[key].overdue(now); !at.IsZero() {
+				next = earlier(next, at)
+			}
+		}
+		pause(ctx, time.Until(next), m.guardWake)
+	}
+}
+
+func (m *member) wakeGuard() { poke(m.guardWake) }
+func (m *member) wakeLoop()  { poke(m.loopWake) }
+
+// wakeWatch makes the loop look at the table now.
+func (m *member) wakeWatch(changed bool) {
+	m.mu.Lock()
+	m.lookNow = m.lookNow || changed
+	m.mu.Unlock()
+	m.wakeLoop()
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// parentDone returns a channel that is closed when this worker finishes shard.
+func (m *member) parentDone(shard string) <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.done[shard]
+	if c == nil {
+		c = make(chan struct{})
+		m.done[shard] = c
+	}
+	return c
+}
+
+func (m *member) announceDone(shard string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := m.done[shard]; c != nil {
+		close(c)
+		delete(m.done, shard)
+	}
+}
+
+// leave gives everything up: fetching ends at once, each lease goes to another
+// worker when its hold returns, and nobody assigns to this worker any more.
+func (m *member) leave(base context.Context) {
+	m.mu.Lock()
+	m.stopping = true
+	held := maps.Clone(m.held)
+	m.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(held)) {
+		held[key].leave(m.options.DrainTimeout)
+	}
+	ctx, cancel := context.WithTimeout(base, m.timing.failover/2)
+	defer cancel()
+	if !m.reported.Updated.IsZero() {
+		if err := m.store.DeleteWorker(ctx, m.reported); err != nil {
+			m.log.Warn("own worker row not removed", "error", err)
+		}
+	}
+	m.successors.to = m.findSuccessors(ctx, held)
+	close(m.successors.ready)
+	m.resign(ctx)
+}
+
+// successors says who gets the leases of a worker that stops. To is written
+// before ready is closed and not changed after.
+type successors struct {
+	ready chan struct{}
+	to    map[string]string
+}
+
+// findSuccessors spreads the held leases over the other workers.
+func (m *member) findSuccessors(ctx context.Context, held map[string]*Held) map[string]string {
+	if len(held) == 0 {
+		return nil
+	}
+	snap, err := m.store.Snapshot(ctx)
+	if err != nil {
+		m.log.Warn("no successors found; the leader assigns the leases", "error", err)
+		return nil
+	}
+	now := time.Now()
+	m.observer.observe(now, &snap)
+	return planLeave(now, m.observer, &snap, m.id, slices.Sorted(maps.Keys(held)))
+}
+
+// successor returns who is to have the lease when it is released: nobody unless
+// this worker stops.
+func (m *member) successor(key string) string {
+	m.mu.Lock()
+	stopping := m.stopping
+	m.mu.Unlock()
+	if !stopping {
+		return ""
+	}
+	<-m.successors.ready
+	return m.successors.to[key]
+}
+
+// row and write are the store's, bounded in time.
+func (m *member) row(ctx context.Context, key string) (Row, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.timing.call)
+	defer cancel()
+	return m.store.Row(ctx, key)
+}
+
+func (m *member) write(ctx context.Context, w Write) (Row, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.timing.call)
+	defer cancel()
+	return m.store.Write(ctx, w)
+}
+
+// keyOf returns the key of a shard's row. An application with one stream uses
+// the shard's id.
+func (m *member) keyOf(_ Stream, shard string) string { return shard }
+
+// streamOf returns the stream of a row.
+func (m *member) streamOf(row Row) (Stream, bool) { return m.streams[0], row.Stream == "" }
+
+// newRow returns the row to create for a shard.
+func (m *member) newRow(stream Stream, s Shard, at checkpoint.Position) Row {
+	return Row{
+		Key: m.keyOf(stream, s.ID), Shard: s.ID, Parents: sortedSet(s.Parents), Range: clonePtr(s.Range), Checkpoint: at,
+	}
+}
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }
+
+// sortedSet returns list sorted, without duplicates and empty strings.
+func sortedSet(list []string) []string {
+	out := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
+	slices.SortFunc(out, cmp.Compare[string])
+	return slices.Compact(out)
+}
+
+func lists(shards []Shard, id string) bool {
+	return slices.ContainsFunc(shards, func(s Shard) bool { return s.ID == id })
+}
+
+func indexRows(rows []Row) map[string]Row {
+	out := make(map[string]Row, len(rows))
+	for _, r := range rows {
+		out[r.Key] = r
+	}
+	return out
+}

@@ -1,0 +1,222 @@
+package lease
+
+import (
+	"slices"
+	"time"
+)
+
+// An observer knows what has changed in a table since when, by its own clock.
+// That is how it tells the living from the dead: nothing in the table is a time
+// that it would compare with its own, except at the first sight of a worker.
+type observer struct {
+	timing  timing
+	me      string
+	last    time.Time // of the last look
+	rows    map[string]*rowView
+	workers map[string]*workerView
+	lock    lockView
+}
+
+type rowView struct {
+	owner, leaving string
+	counter        int64
+
+	since time.Time // when this state was first seen, less the time of not looking
+	pair  time.Time // when these two workers were first seen
+
+	// assigned means that the reader has shown no life yet since it was named.
+	assigned bool
+}
+
+type workerView struct {
+	updated time.Time // the row's own word
+	changed time.Time // when that was first seen
+	fresh   bool      // changed was a change, or a first sight that looked recent
+	ours    bool      // a worker of this library
+
+	// suspect: all its leases have expired, and it has not written its row since.
+	suspect bool
+}
+
+type lockView struct {
+	lock  Lock
+	since time.Time
+}
+
+func newObserver(t timing, me string) *observer {
+	return &observer{timing: t, me: me, rows: make(map[string]*rowView), workers: make(map[string]*workerView)}
+}
+
+// observe takes note of a look at the table that ended at now.
+func (o *observer) observe(now time.Time, snap *Snapshot) {
+	o.skipBlindTime(now)
+	o.observeWorkers(now, snap.Workers)
+	o.observeRows(now, snap.Rows)
+	o.observeLock(now, snap.Lock)
+	o.judgeWorkers(now, snap.Rows)
+	o.last = now
+}
+
+// skipBlindTime makes time in which nothing was read not count against anyone:
+// when the table could not be read, others could not write it either.
+func (o *observer) skipBlindTime(now time.Time) {
+	gap := now.Sub(o.last)
+	if o.last.IsZero() || gap <= o.timing.failover/2 {
+		return
+	}
+	blind := gap - o.timing.scan
+	for _, v := range o.rows {
+		v.since, v.pair = v.since.Add(blind), v.pair.Add(blind)
+	}
+}
+
+func (o *observer) observeWorkers(now time.Time, workers []Worker) {
+	seen := make(map[string]bool, len(workers))
+	for _, w := range workers {
+		seen[w.ID] = true
+		v := o.workers[w.ID]
+		switch {
+		case v == nil:
+			// The one comparison of clocks, as the KCL does it: a row that looks
+			// old is not trusted until it changes.
+			age := now.Sub(w.Updated)
+			v = &workerView{changed: now, fresh: age <= workerFresh && age >= -workerFresh}
+			o.workers[w.ID] = v
+		case !v.updated.Equal(w.Updated):
+			v.changed, v.fresh, v.suspect = now, true, false
+		}
+		v.updated = w.Updated
+		v.ours = w.Properties["library"] == Library
+	}
+	for id := range o.workers {
+		if !seen[id] {
+			delete(o.workers, id)
+		}
+	}
+}
+
+func (o *observer) observeRows(now time.Time, rows []Row) {
+	seen := make(map[string]bool, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		seen[r.Key] = true
+		v := o.rows[r.Key]
+		if v == nil {
+			o.rows[r.Key] = &rowView{
+				owner: r.Owner, leaving: r.Leaving, counter: r.Counter,
+				since: now, pair: now, assigned: true,
+			}
+			continue
+		}
+		samePair := v.owner == r.Owner && v.leaving == r.Leaving
+		if samePair && v.counter == r.Counter {
+			continue
+		}
+		v.since = now
+		if samePair {
+			v.assigned = false
+		} else {
+			v.pair = now
+			v.assigned = r.Leaving == ""
+		}
+		v.owner, v.leaving, v.counter = r.Owner, r.Leaving, r.Counter
+	}
+	for key := range o.rows {
+		if !seen[key] {
+			delete(o.rows, key)
+		}
+	}
+}
+
+// observeLock keeps the time a version was first seen across looks, however
+// often it is read (KCL#1803).
+func (o *observer) observeLock(now time.Time, lock Lock) {
+	if o.lock.since.IsZero() || o.lock.lock != lock {
+		o.lock = lockView{lock: lock, since: now}
+	}
+}
+
+// lockFree reports whether the leader lock may be taken.
+func (o *observer) lockFree(now time.Time) bool {
+	if o.lock.since.IsZero() {
+		return false // never looked
+	}
+	l := o.lock.lock
+	return l.Version == "" || l.Released || now.Sub(o.lock.since) > l.Duration
+}
+
+// patience returns how long the reader of a row may stay without a sign of life.
+// A worker of the KCL may take longer than the failover time to discover what
+// was assigned to it.
+func (o *observer) patience(v *rowView) time.Duration {
+	reader := v.owner
+	if v.leaving != "" {
+		reader = v.leaving
+	}
+	if w := o.workers[reader]; v.assigned && (w == nil || !w.ours) {
+		return 2 * o.timing.failover
+	}
+	return o.timing.failover
+}
+
+// expired reports whether the reader of the row has been without a sign of life
+// for too long.
+func (o *observer) expired(now time.Time, r *Row) bool {
+	v := o.rows[r.Key]
+	return v != nil && r.Reader() != "" && now.Sub(v.since) > o.patience(v)
+}
+
+// stuck reports whether the handover of the row has taken too long.
+func (o *observer) stuck(now time.Time, r *Row) bool {
+	v := o.rows[r.Key]
+	return v != nil && r.Leaving != "" && now.Sub(v.pair) > o.timing.handoff
+}
+
+// nextExpiry returns when the next row can expire that has not, far in the
+// future if none can.
+func (o *observer) nextExpiry(now time.Time) time.Time {
+	next := now.Add(time.Hour)
+	for _, v := range o.rows {
+		if v.owner == "" && v.leaving == "" {
+			continue
+		}
+		if at := v.since.Add(o.patience(v) + time.Millisecond); at.After(now) {
+			next = earlier(next, at)
+		}
+	}
+	return next
+}
+
+// judgeWorkers suspects the workers all of whose leases have expired: their rows
+// stay fresh for a minute after their death.
+func (o *observer) judgeWorkers(now time.Time, rows []Row) {
+	alive, dead := make(map[string]bool), make(map[string]bool)
+	for i := range rows {
+		r := &rows[i]
+		if reader := r.Reader(); o.expired(now, r) {
+			dead[reader] = true
+		} else if reader != "" && !o.rows[r.Key].assigned {
+			alive[reader] = true
+		}
+	}
+	for id, w := range o.workers {
+		switch {
+		case alive[id]:
+			w.suspect = false
+		case dead[id]:
+			w.suspect = true
+		}
+	}
+}
+
+// active returns the workers that leases may be assigned to, sorted.
+func (o *observer) active(now time.Time) []string {
+	var ids []string
+	for id, w := range o.workers {
+		if w.fresh && !w.suspect && now.Sub(w.changed) <= workerFresh+o.timing.scan {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}

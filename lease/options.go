@@ -1,0 +1,125 @@
+package lease
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+)
+
+// Options configure a [Coordinator]. [New] fills in the defaults before the
+// option functions run.
+type Options struct {
+	// WorkerID names this worker among all of the application; no two may run at
+	// a time with the same. Default: random. A worker that restarts with its
+	// former id goes on with the leases it had. 1 to 256 bytes; not the key of
+	// another kind of row ("Leader", "Migration3.0", the stream's name).
+	WorkerID string
+
+	// FailoverTime is how long a lease may stay without a renewal before others
+	// take its owner for dead. Every worker of an application, of the KCL too,
+	// must use the same. A lease is renewed 2.7 times in it. Default 10s, the
+	// KCL's; range 1s to 1h.
+	FailoverTime time.Duration
+
+	// DrainTimeout is how long the work in hand may go on when [Coordinator.Run]
+	// ends or a lease is handed over. Then the work context ends. Default 30s,
+	// the KCL's; 0 ends it at once; at most 1h.
+	DrainTimeout time.Duration
+
+	// MaxLeases bounds the leases this worker gives to one worker while it leads.
+	// Default: no bound; at least 1.
+	MaxLeases int
+
+	// Logger receives state changes and failures that pass. Default: none.
+	Logger *slog.Logger
+
+	// Events are called as things happen.
+	Events Events
+}
+
+func defaults() Options {
+	return Options{
+		WorkerID:     rand.Text(),
+		FailoverTime: 10 * time.Second,
+		DrainTimeout: 30 * time.Second,
+		MaxLeases:    math.MaxInt32,
+		Logger:       slog.New(slog.DiscardHandler),
+	}
+}
+
+const maxWorkerID = 256
+
+func (o *Options) validate() error {
+	checks := []struct {
+		bad         bool
+		field, want string
+		value       any
+	}{
+		{o.WorkerID == "" || len(o.WorkerID) > maxWorkerID, "WorkerID", fmt.Sprintf("1 to %d bytes", maxWorkerID), clip(o.WorkerID)},
+		{reservedKey(o.WorkerID), "WorkerID", "not the key of a row of another kind", o.WorkerID},
+		{o.FailoverTime < time.Second || o.FailoverTime > time.Hour, "FailoverTime", "1s to 1h", o.FailoverTime},
+		{o.DrainTimeout < 0 || o.DrainTimeout > time.Hour, "DrainTimeout", "0 to 1h", o.DrainTimeout},
+		{o.MaxLeases < 1, "MaxLeases", "at least 1", o.MaxLeases},
+		{o.Logger == nil, "Logger", "a logger, or slog.New(slog.DiscardHandler)", "nil"},
+	}
+	var errs []error
+	for _, c := range checks {
+		if c.bad {
+			errs = append(errs, fmt.Errorf("lease: %s: %v, want %s", c.field, c.value, c.want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reservedKey reports whether key belongs to a row that is neither a lease nor
+// a worker.
+func reservedKey(key string) bool {
+	return key == "Leader" || key == "Migration3.0" || key == "TableMigration3.5"
+}
+
+// timing holds the periods that follow from the failover time F.
+//
+// A lease is renewed every 3/8 F, and again F/5 after an attempt that failed:
+// three attempts before the work context ends at 9/10 F. An observer reads the
+// table every F/3 while nothing changes, so that the counter of a dead owner was
+// seen at most F/3 after its last renewal; it is judged at 4/3 F, and the new
+// owner learns of it within F/10: less than 3/2 F in all.
+type timing struct {
+	failover time.Duration
+	renew    time.Duration // between renewals of a lease
+	retry    time.Duration // after a renewal that failed
+	call     time.Duration // bound of one call of the store
+	fence    time.Duration // from the issue of a renewal to the end of the work context
+	scan     time.Duration // between snapshots while nothing changes
+	step     time.Duration // between steps while something does, and between discoveries
+	lock     time.Duration // duration written into the leader lock
+	beat     time.Duration // between renewals of the lock
+	handoff  time.Duration // for which a handover may take
+}
+
+// Periods that the KCL fixes for a whole fleet.
+const (
+	reportEvery  = 30 * time.Second // worker rows are written
+	workerFresh  = 60 * time.Second // worker rows count as alive
+	workerStale  = 24 * time.Hour   // worker rows are removed
+	handoffBound = 30 * time.Second
+)
+
+func timingOf(o *Options) timing {
+	f := o.FailoverTime
+	return timing{
+		failover: f,
+		renew:    f * 3 / 8,
+		retry:    f / 5,
+		call:     f / 5,
+		fence:    f * 9 / 10,
+		scan:     f / 3,
+		step:     min(time.Second, f/10),
+		lock:     f * 9 / 10,
+		beat:     f * 3 / 8,
+		handoff:  max(handoffBound, o.DrainTimeout) + f,
+	}
+}

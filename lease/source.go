@@ -1,0 +1,78 @@
+package lease
+
+import (
+	"context"
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+)
+
+// A Shard is a shard as its stream lists it.
+type Shard struct {
+	ID string
+
+	// Parents are the shards it continues: none, one after a split, two after a
+	// merge. They are named also when the stream lists them no longer.
+	Parents []string
+
+	// Range is its hash keys, nil if they are not known.
+	Range *HashRange
+
+	// Closed means that nothing is added any more.
+	Closed bool
+}
+
+// A Stream is what the application reads.
+type Stream struct {
+	Name string
+
+	// Start is where an application that has stored nothing starts: one of the
+	// sentinels [checkpoint.TrimHorizon], [checkpoint.Latest] and
+	// [checkpoint.AtTimestamp]; StartTime belongs to the last.
+	Start     checkpoint.Position
+	StartTime time.Time
+}
+
+// A Source tells which shards there are. Its methods are called from several
+// goroutines, end when ctx does, and may return errors that pass by themselves:
+// the call is made again.
+type Source interface {
+	// Streams returns the streams to read: exactly one.
+	Streams(ctx context.Context) ([]Stream, error)
+
+	// Shards returns the shards of the stream at that place, in any order.
+	Shards(ctx context.Context, stream Stream, at ShardsAt) ([]Shard, error)
+
+	// Children returns the shards that continue a closed one, in any order; none
+	// if the shard is still open.
+	Children(ctx context.Context, stream Stream, shard string) ([]Shard, error)
+}
+
+// ShardsAt says which shards of a stream are asked for.
+type ShardsAt struct {
+	Kind ShardsAtKind
+	Time time.Time // for ShardsAtTimestamp
+}
+
+// ShardsAtKind is the kind of a [ShardsAt].
+type ShardsAtKind int
+
+// The kinds. Those at a place are the shards that were open there: their ranges
+// cover every hash key once.
+const (
+	ShardsRetained      ShardsAtKind = iota // all that the stream lists
+	ShardsAtLatest                          // open now
+	ShardsAtTrimHorizon                     // open at the oldest record retained
+	ShardsAtTimestamp                       // open at a time
+)
+
+// shardsAt returns which shards an application starts with.
+func shardsAt(s Stream) ShardsAt {
+	switch s.Start {
+	case checkpoint.Latest:
+		return ShardsAt{Kind: ShardsAtLatest}
+	case checkpoint.AtTimestamp:
+		return ShardsAt{Kind: ShardsAtTimestamp, Time: s.StartTime}
+	}
+	return ShardsAt{Kind: ShardsAtTrimHorizon}
+}

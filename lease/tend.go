@@ -1,0 +1,344 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+)
+
+// begin starts to tend the lease of row, whose owner is this worker, unless it
+// is tended already or the worker stops. Base is never cancelled.
+func (m *member) begin(base context.Context, row Row) {
+	stream, ok := m.streamOf(row)
+	if !ok || row.Owner != m.id || row.Leaving != "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopping || m.held[row.Key] != nil {
+		return
+	}
+	h := newHeld(m, stream, row)
+	work, cancelWork := context.WithCancelCause(base)
+	fetch, cancelFetch := context.WithCancelCause(work)
+	h.cancelWork, h.cancelFetch = cancelWork, cancelFetch
+	m.held[row.Key] = h
+	m.leases.Go(func() {
+		defer cancelWork(nil)
+		m.tend(base, fetch, work, h)
+		m.mu.Lock()
+		delete(m.held, row.Key)
+		m.mu.Unlock()
+		m.wakeLoop()
+	})
+}
+
+// tend holds one lease from its acquisition until it is lost or given up.
+func (m *member) tend(base, fetch, work context.Context, h *Held) {
+	if !h.acquire(base) {
+		return
+	}
+	stop := make(chan struct{})
+	var renewer sync.WaitGroup
+	renewer.Go(func() { h.renewLoop(base, stop) })
+	m.wakeGuard()
+
+	var err error
+	if h.Position() == checkpoint.ShardEnd {
+		// A KCL leader hands out finished leases too, and wants them renewed.
+		m.keepFinished(fetch, h)
+	} else {
+		call(m.events.Acquired, AcquiredInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: h.Epoch(), Position: h.Position()})
+		m.log.Info("lease acquired", "lease", h.key, "counter", h.Epoch().Counter, "position", h.Position().String())
+		if m.awaitParents(fetch, h) {
+			err = m.hold(fetch, work, h)
+		}
+	}
+	h.release(base, err)
+	close(stop)
+	renewer.Wait()
+}
+
+// acquire makes the first renewal, from which the tenure counts.
+func (h *Held) acquire(ctx context.Context) bool {
+	seen := h.row
+	for range 2 {
+		issued := time.Now()
+		row, err := h.m.write(ctx, Write{Op: Renew, Seen: seen})
+		if err == nil {
+			h.renewed(issued, row)
+			h.mu.Lock()
+			h.epoch = Epoch{Owner: h.m.id, Counter: row.Counter}
+			h.meter.since = issued
+			h.shard.Parents, h.shard.Range = row.Parents, row.Range
+			if h.state == acquiring {
+				h.state = holding
+			}
+			h.mu.Unlock()
+			return true
+		}
+		var conflict *ConflictError
+		if !errors.As(err, &conflict) {
+			h.m.log.Warn("lease not acquired", "lease", h.key, "error", err)
+			return false
+		}
+		cur := conflict.Current
+		if cur == nil || cur.Owner != h.m.id || cur.Leaving != "" {
+			return false // what was seen was old
+		}
+		seen = *cur
+	}
+	return false
+}
+
+// release gives the lease up after hold has returned.
+func (h *Held) release(ctx context.Context, cause error) {
+	to := ""
+	err := h.write(ctx, resolveNow, func(seen Row) (Write, error) {
+		if seen.Leaving == "" && !seen.Finished() {
+			to = h.m.successor(h.key)
+		}
+		if seen.Leaving != "" {
+			to = seen.Owner
+		}
+		return Write{Op: Release, Seen: seen, Owner: to}, nil
+	})
+	h.mu.Lock()
+	was := h.state
+	h.state = lost
+	epoch := h.epoch
+	h.mu.Unlock()
+	if was == lost {
+		return
+	}
+	if err != nil {
+		h.m.log.Warn("lease not released; others take it when it expires", "lease", h.key, "error", err)
+		return
+	}
+	h.m.log.Info("lease released", "lease", h.key, "to", to)
+	if was != finished {
+		call(h.m.events.Released, ReleasedInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: epoch, To: to, Err: cause})
+	}
+}
+
+// awaitParents waits until no parent of the shard has work left, and reports
+// whether that came before fetch ended. A parent without a row has none: its row
+// was removed after it was finished, or it was trimmed before anyone read it.
+func (m *member) awaitParents(fetch context.Context, h *Held) bool {
+	for _, parent := range h.shard.Parents {
+		for {
+			row, err := m.row(fetch, m.keyOf(h.stream, parent))
+			if errors.Is(err, ErrNotFound) || err == nil && row.Finished() {
+				break
+			}
+			if err != nil && fetch.Err() == nil {
+				m.log.Warn("parent not read", "lease", h.key, "parent", parent, "error", err)
+			}
+			if !pause(fetch, m.timing.step, m.parentDone(parent)) {
+				return false
+			}
+		}
+	}
+	return fetch.Err() == nil
+}
+
+// pause waits for d or until early is closed, and reports whether ctx lives.
+func pause(ctx context.Context, d time.Duration, early <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-early:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// Finish stores that everything in the shard is done. It creates the rows of the
+// children, which start at their oldest record, then stores SHARD_END together
+// with their names; so a child is never missed, and none can start before. Of
+// the children that may start, this worker takes those that nobody has.
+//
+// Children are the shards that continue this one, with their parents; none if
+// the stream has no such shard any more. Of a merge the row of the other parent
+// must exist, or the stream list it no longer: until then Finish waits.
+//
+// The errors are those of [Held.Checkpoint]; after any but [ErrLost] the call may
+// be repeated. Calling it again after success does nothing.
+func (h *Held) Finish(ctx context.Context, children []Shard) error {
+	ids, err := h.checkChildren(children)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		if err := h.createChild(ctx, child); err != nil {
+			return err
+		}
+	}
+	done := false
+	err = h.write(ctx, resolveNow, func(seen Row) (Write, error) {
+		if seen.Finished() {
+			return Write{}, errNoWrite
+		}
+		done = true
+		return Write{Op: Checkpoint, Seen: seen, Checkpoint: checkpoint.ShardEnd, Children: ids}, nil
+	})
+	if err != nil || !done {
+		return err
+	}
+	h.mu.Lock()
+	stays := h.state == holding
+	if h.state != lost {
+		h.state = finished
+	}
+	h.mu.Unlock()
+	h.m.log.Info("shard finished", "lease", h.key, "children", ids)
+	call(h.m.events.Finished, FinishedInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: h.Epoch(), Children: ids})
+	h.m.announceDone(h.shard.ID)
+	if stays {
+		for _, child := range children {
+			h.m.takeChild(ctx, h.stream, child)
+		}
+	}
+	return nil
+}
+
+// checkChildren returns the sorted ids of children that fit the shard.
+func (h *Held) checkChildren(children []Shard) ([]string, error) {
+	var ids []string
+	for _, child := range children {
+		switch {
+		case child.ID == "" || child.ID == h.shard.ID:
+			return nil, fmt.Errorf("lease: finish %s: child %q: want the id of another shard", h.key, child.ID)
+		case !contains(child.Parents, h.shard.ID):
+			return nil, fmt.Errorf("lease: finish %s: child %s: its parents are %q, want this shard among them", h.key, child.ID, child.Parents)
+		}
+		ids = append(ids, child.ID)
+	}
+	return sortedSet(ids), nil
+}
+
+// createChild makes sure that the child has a row. Of a merge, the other
+// parent's row must be there first: without it the child would start although
+// the other parent has never been read (KCL#1080).
+func (h *Held) createChild(ctx context.Context, child Shard) error {
+	for _, parent := range child.Parents {
+		if parent == h.shard.ID {
+			continue
+		}
+		if err := h.awaitRow(ctx, parent, child); err != nil {
+			return err
+		}
+	}
+	_, err := h.m.createRow(ctx, h.m.newRow(h.stream, child, checkpoint.TrimHorizon))
+	return err
+}
+
+// awaitRow waits until the parent, or the child itself, has a row, or the stream
+// lists the parent no longer.
+func (h *Held) awaitRow(ctx context.Context, parent string, child Shard) error {
+	for n := 0; ; n++ {
+		for _, id := range [...]string{parent, child.ID} {
+			_, err := h.m.row(ctx, h.m.keyOf(h.stream, id))
+			if err == nil {
+				return nil
+			}
+			if !errors.Is(err, ErrNotFound) {
+				return fmt.Errorf("lease: finish %s: row of %s: %w", h.key, id, err)
+			}
+		}
+		if n%10 == 0 {
+			shards, err := h.m.source.Shards(ctx, h.stream, ShardsAt{})
+			if err != nil {
+				return fmt.Errorf("lease: finish %s: list the shards: %w", h.key, err)
+			}
+			if !lists(shards, parent) {
+				return nil
+			}
+			h.m.log.Warn("merge waits for the row of its other parent", "lease", h.key, "child", child.ID, "parent", parent)
+		}
+		if !pause(ctx, h.m.timing.step, nil) {
+			return context.Cause(ctx)
+		}
+		if err := h.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// createRow adds a row and returns it as it is, also if it was there already.
+func (m *member) createRow(ctx context.Context, row Row) (Row, error) {
+	w := Write{Op: Create, Row: row}
+	var err error
+	for range writeAttempts {
+		var cur Row
+		if cur, err = m.write(ctx, w); err == nil {
+			return cur, nil
+		}
+		// Made by someone else, or by us with the answer lost: it is there.
+		var conflict *ConflictError
+		if errors.As(err, &conflict) && conflict.Current != nil {
+			return *conflict.Current, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return Row{}, fmt.Errorf("lease: create %s: %w", row.Key, err)
+}
+
+// takeChild gives a child that may start to this worker if nobody has it, so
+// that it need not wait for the leader to see it. Failing is harmless.
+func (m *member) takeChild(ctx context.Context, stream Stream, child Shard) {
+	if m.full() {
+		return
+	}
+	for _, parent := range child.Parents {
+		row, err := m.row(ctx, m.keyOf(stream, parent))
+		if !errors.Is(err, ErrNotFound) && (err != nil || !row.Finished()) {
+			return // whoever finishes that one takes the child
+		}
+	}
+	row, err := m.row(ctx, m.keyOf(stream, child.ID))
+	if err != nil || row.Owner != "" || row.Leaving != "" || row.Finished() {
+		return
+	}
+	row, err = m.write(ctx, Write{Op: Assign, Seen: row, Owner: m.id})
+	if err == nil {
+		m.begin(context.WithoutCancel(ctx), row)
+	}
+}
+
+// keepEvery is how often the holder of a finished lease looks whether its row
+// can go.
+const keepEvery = 30 * time.Second
+
+// keepFinished holds a finished lease until its row is removed, which the holder
+// does itself when every child has been read from.
+func (m *member) keepFinished(fetch context.Context, h *Held) {
+	h.mu.Lock()
+	h.state = finished
+	row := h.row
+	h.mu.Unlock()
+	for pause(fetch, keepEvery, nil) {
+		related := []Row{row}
+		for _, id := range append(row.Children, row.Parents...) {
+			if r, err := m.row(fetch, m.keyOf(h.stream, id)); err == nil {
+				related = append(related, r)
+			}
+		}
+		if !removable(row, indexRows(related)) {
+			continue
+		}
+		if err := h.write(fetch, resolveLater, func(seen Row) (Write, error) {
+			return Write{Op: Delete, Seen: seen}, nil
+		}); err == nil {
+			h.lose("the row was removed")
+			return
+		}
+	}
+}
