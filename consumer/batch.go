@@ -1,0 +1,60 @@
+package consumer
+
+import (
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+)
+
+// A Record is one user record: what the application put, taken out of its
+// aggregate if it was in one.
+//
+// Its strings and bytes may share memory with the other records of its batch.
+// That memory is never written again, so a record may be kept; it then keeps the
+// whole response it came in from being freed.
+type Record struct {
+	// Data is the payload, never nil, at most 10 MiB.
+	Data []byte
+
+	// PartitionKey is the record's own key, also inside an aggregate. It is empty
+	// on a stream that spreads records itself and let the producer leave it out.
+	PartitionKey string
+
+	// ExplicitHashKey is the decimal hash key the producer gave the record, empty
+	// if it gave none. Kinesis tells it only for records inside an aggregate.
+	ExplicitHashKey string
+
+	// Position is where the record stands in its shard, for [Shard.Checkpoint].
+	Position checkpoint.Position
+
+	// Arrived is when Kinesis received the record, in milliseconds; it need not
+	// rise from one record to the next. The records of an aggregate share it.
+	Arrived time.Time
+
+	// Aggregated says that the record came out of an aggregate.
+	Aggregated bool
+
+	// OutOfRange says that a Java reader would have dropped the record, because a
+	// record of its aggregate belongs to another shard. It appears only with
+	// [Options.DeliverOutOfRange].
+	OutOfRange bool
+}
+
+// A Batch is consecutive user records of one shard, at least one.
+type Batch struct {
+	Records []Record
+
+	// Behind is how far the reader was behind the newest record of the shard when
+	// the batch was fetched; 0 at the tip.
+	Behind time.Duration
+}
+
+// Last returns the position of the batch's last record: checkpointing it says
+// that the whole batch, and everything before it, is done. It is the zero
+// position if the batch is empty.
+func (b *Batch) Last() checkpoint.Position {
+	if len(b.Records) == 0 {
+		return checkpoint.Position{}
+	}
+	return b.Records[len(b.Records)-1].Position
+}

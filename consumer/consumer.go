@@ -1,0 +1,203 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/pace"
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+	"github.com/kinesis-go/kinesis/lease"
+)
+
+// A Handler processes one shard for as long as this worker holds it. It is
+// called once per tenure, on a goroutine of its own, and again from the position
+// stored last if it fails.
+//
+// Its ctx carries the values of [Consumer.Run]'s. It stays alive when Run's ends,
+// so that the work in hand can be finished, and ends before the lease can
+// expire (cause lease.ErrLost) or when the drain timeout has passed (cause
+// lease.ErrDrainTimeout).
+//
+// What it returns:
+//
+//   - nil after [Shard.Batches] ended by itself: the shard is done, its children
+//     may be read;
+//   - nil or [ErrStopping] while the shard is being given up: a clean stop;
+//   - nil otherwise: [ErrReturnedEarly], a failure;
+//   - any other error, or a panic: a failure. [Events.HandlerFailed] tells it,
+//     and the handler is called again after a pause of at most 200 ms, doubling
+//     with each failure in a row to at most 30 s. Nothing is skipped; a record that fails for ever is tried for ever.
+type Handler func(ctx context.Context, s *Shard) error
+
+// A Consumer reads a stream together with every other consumer of the same
+// application: those whose store is the same lease table.
+type Consumer struct {
+	client  KinesisAPI
+	stream  streamRef
+	opts    Options
+	leases  *lease.Coordinator
+	running atomic.Bool
+}
+
+// New returns a consumer of a stream, given by name or ARN, for the application
+// whose leases are in store. It does no I/O and starts nothing; [Consumer.Run]
+// does. The error names every option that is out of range.
+func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Options)) (*Consumer, error) {
+	o := defaults()
+	for _, fn := range optFns {
+		fn(&o)
+	}
+	ref, err := parseStream(stream)
+	err = errors.Join(err, o.validate(), shardmap.CheckMD5())
+	if client == nil {
+		err = errors.Join(err, errors.New("consumer: client is nil, want a Kinesis client"))
+	}
+	if store == nil {
+		err = errors.Join(err, errors.New("consumer: store is nil, want a lease.Store"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &Consumer{client: client, stream: ref, opts: o}
+	c.leases, err = lease.New(store, &source{client: client, stream: ref, start: o.Start}, func(l *lease.Options) {
+		l.Logger = o.Logger
+		if o.Lease != nil {
+			o.Lease(l)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Run reads shards until ctx ends, calling h for each one this worker holds. It
+// creates the lease table if there is none, joins the workers that are there,
+// and returns when every handler and goroutine it started has ended and the
+// leases are given back.
+//
+// At the end of ctx it returns nil. It returns an error early if the work cannot
+// go on: the table is not usable, the stream does not exist, or a handler's
+// options are out of range.
+func (c *Consumer) Run(ctx context.Context, h Handler) error {
+	if h == nil {
+		return errors.New("consumer: handler is nil")
+	}
+	if !c.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer c.running.Store(false)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err := c.leases.Run(ctx, func(fetch, work context.Context, held *lease.Held) error {
+		err := c.hold(fetch, work, held, h)
+		var fatal *optionsError
+		if errors.As(err, &fatal) {
+			cancel(fatal)
+		}
+		return err
+	})
+	var fatal *optionsError
+	if errors.As(context.Cause(ctx), &fatal) {
+		return fatal.err
+	}
+	return err
+}
+
+// handlerBackoff spaces the calls of a handler that fails.
+var handlerBackoff = pace.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
+
+// finishBackoff spaces the attempts to write the end of a shard.
+var finishBackoff = pace.Backoff{Base: 200 * time.Millisecond, Max: 5 * time.Second}
+
+// hold works on a shard until it is finished, lost or to be given up.
+func (c *Consumer) hold(fetch, work context.Context, held *lease.Held, h Handler) error {
+	failures := 0
+	for {
+		from := held.Position()
+		r := startReader(fetch, held.Err, c.poller(held, from), c.unpacker(held, from))
+		s := &Shard{
+			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
+			source: r, stored: from,
+			store: held.Checkpoint,
+		}
+		err := call(work, s, h)
+		r.stop()
+		var fatal *optionsError
+		switch {
+		case errors.As(err, &fatal):
+			return err
+		case err == nil && s.ended:
+			return c.finish(work, held, r.children)
+		case work.Err() != nil:
+			return context.Cause(work)
+		case r.stopping():
+			if err == nil || errors.Is(err, ErrStopping) {
+				return nil
+			}
+			return err
+		case err == nil:
+			err = ErrReturnedEarly
+		}
+		if held.Position() != from {
+			failures = 0
+		}
+		pause := handlerBackoff.Delay(held.Epoch().Owner, "handler", s.id, failures)
+		failures++
+		c.opts.Logger.Error("handler failed", slog.String("stream", s.stream), slog.String("shard", s.id),
+			slog.Any("error", err), slog.Duration("retry", pause))
+		c.opts.Events.handlerFailed(HandlerFailedInfo{Stream: s.stream, ShardID: s.id, Err: err, Failures: failures, Retry: pause})
+		if sleep(fetch, pause) != nil {
+			return nil
+		}
+	}
+}
+
+// call runs the handler and turns a panic into an error.
+func call(ctx context.Context, s *Shard, h Handler) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return h(ctx, s)
+}
+
+// finish writes the end of a shard, trying until it is written or the lease is
+// lost: the children wait for it.
+func (c *Consumer) finish(work context.Context, held *lease.Held, children []lease.Shard) error {
+	for n := 0; ; n++ {
+		err := held.Finish(work, children)
+		if err == nil || errors.Is(err, lease.ErrLost) {
+			return err
+		}
+		if work.Err() != nil {
+			return context.Cause(work)
+		}
+		c.opts.Logger.Warn("end of shard not stored", slog.String("stream", held.Stream().Name),
+			slog.String("shard", held.Shard().ID), slog.Any("error", err))
+		if err := sleep(work, finishBackoff.Delay(held.Epoch().Owner, "finish", held.Shard().ID, n)); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Consumer) poller(held *lease.Held, from checkpoint.Position) *poller {
+	return &poller{
+		client: c.client, stream: c.stream, shardID: held.Shard().ID,
+		start: held.Stream().StartTime, interval: c.opts.PollInterval,
+		identity: held.Epoch().Owner, events: &c.opts.Events, from: from,
+	}
+}
+
+func (c *Consumer) unpacker(held *lease.Held, from checkpoint.Position) unpacker {
+	return unpacker{
+		stream: held.Stream().Name, shardID: held.Shard().ID, hashes: held.Shard().Range,
+		after: from, opts: &c.opts, observe: held.Observe,
+	}
+}

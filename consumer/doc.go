@@ -1,0 +1,91 @@
+// Package consumer reads a Kinesis stream with a fleet of workers, each record
+// at least once and those of a partition key in order.
+//
+// Workers of one application, in one process or many, share the stream's shards
+// through leases in a table. Each shard is read by the worker that holds its
+// lease and handed to one function; how far it got is checkpointed in the same
+// table, so that another worker goes on from there. Shards that split or merge
+// are followed, parents before children. Records that a producer aggregated (see
+// package aggregation) are taken out of their aggregates.
+//
+// The table and the protocol are those of the Kinesis Client Library (KCL) 3.5
+// for Java: its workers and these can be one fleet.
+//
+//	store, err := dynamo.New(dynamodb.NewFromConfig(cfg), "clicks-app")
+//	if err != nil { … }
+//	c, err := consumer.New(kinesis.NewFromConfig(cfg), store, "clicks")
+//	if err != nil { … }
+//	err = c.Run(ctx, consumer.EachRecord(func(ctx context.Context, r *consumer.Record) error {
+//		fmt.Println(r.PartitionKey, string(r.Data))
+//		return nil
+//	}))
+//
+// [EachRecord] and [EachBatch] keep the checkpoints. Beneath them is a
+// [Handler], which is called once for each shard held and ranges over its
+// batches:
+//
+//	err = c.Run(ctx, func(ctx context.Context, s *consumer.Shard) error {
+//		for batch, err := range s.Batches(ctx) {
+//			if err != nil {
+//				return err
+//			}
+//			… work …
+//			if err := s.Checkpoint(ctx, batch.Last()); err != nil {
+//				return err
+//			}
+//		}
+//		return nil
+//	})
+//
+// State per shard is a local variable of the handler. A handler is tested without
+// a server by calling it with [NewShard]; package kinesistest is the server for
+// everything larger.
+//
+// # Guarantees
+//
+// At least once: a record that was put and acknowledged, lies at or behind the
+// application's [Start] and is still retained when its turn comes, is handed to
+// the handler, whatever crashes. It is handed over again if a worker ends
+// between handling it and storing a checkpoint at or behind it. A handler's
+// error never skips a record.
+//
+// In order: within a shard in the order of the stream, and a child shard never
+// before its parents are finished and that is stored. The records of a partition
+// key therefore arrive in the order of the stream also across splits and merges,
+// but for repetitions.
+//
+// One at a time: the context of a handler ends before its lease can expire, and
+// no checkpoint of it is stored once another worker has the lease. A worker that
+// was frozen meanwhile is told at its next batch. [Shard.Epoch] lets a system
+// downstream refuse what such a worker still had in hand.
+//
+// Nothing in silence: records that are not delivered (out of retention, or a
+// copy that belongs to another shard) are reported by [Events.Skipped], records
+// that only look aggregated are delivered as they are and reported by
+// [Events.Malformed].
+//
+// # Concurrency and shutdown
+//
+// [New] starts nothing. [Consumer.Run] starts one goroutine per shard held for
+// the handler and one that fetches, at most one page ahead, beside those of
+// package lease; it returns when all have ended. Handlers of different shards
+// run at the same time.
+//
+// When Run's context ends, fetching stops at once; a handler may finish the
+// batch in hand and store a last checkpoint within lease.Options.DrainTimeout.
+// Then the leases are given back, and another worker goes on at once.
+//
+// # Errors
+//
+// A call to Kinesis that fails is repeated with back-off for as long as the lease
+// is held and reported by [Events.ReadFailed]. A handler that fails is called
+// again from the last checkpoint and reported by [Events.HandlerFailed].
+//
+// # Limits
+//
+// A shard answers 5 GetRecords calls a second and 2 MiB a second, to all
+// applications together; a call returns at most 10,000 records and 10 MiB
+// (https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html).
+// Memory is at most two such pages per shard held, and the [Record] values of one
+// batch, about 120 bytes each.
+package consumer

@@ -1,0 +1,187 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/lease"
+)
+
+// A Shard is what a [Handler] works on: one shard of one stream, for as long as
+// this worker holds its lease.
+//
+// [Shard.Batches] belongs to the handler's goroutine. [Shard.Checkpoint] and the
+// rest are safe for concurrent use.
+type Shard struct {
+	stream, id string
+	epoch      lease.Epoch
+	source     batchSource
+	store      func(context.Context, checkpoint.Position) error
+
+	// ended is set when the last batch has been asked past; read by the handler's
+	// goroutine only.
+	ended bool
+
+	mu        sync.Mutex
+	delivered checkpoint.Position // the newest record given to the handler
+	stored    checkpoint.Position // the newest position in the lease row
+}
+
+// A batchSource produces the batches of a shard in order.
+type batchSource interface {
+	// next waits for a batch. It returns io.EOF at the end of the shard,
+	// ErrStopping if the shard is to be given up, the cause of ctx's end, or
+	// (nil, nil) if until passes first; a zero until never passes.
+	next(ctx context.Context, until time.Time) (*Batch, error)
+
+	// stopping reports whether next will return ErrStopping.
+	stopping() bool
+}
+
+// NewShard returns a Shard for a handler's unit test, without a stream or a
+// lease: it yields batches and then ends with end, nil meaning the end of the
+// shard (see [Shard.Batches] for the others). store is called with each position
+// [Shard.Checkpoint] accepts; nil accepts them all.
+func NewShard(stream, shardID string, batches []*Batch, end error, store func(context.Context, checkpoint.Position) error) *Shard {
+	if store == nil {
+		store = func(context.Context, checkpoint.Position) error { return nil }
+	}
+	if end == nil {
+		end = io.EOF
+	}
+	return &Shard{
+		stream: stream, id: shardID, store: store,
+		source: &sequence{batches, end}, stored: checkpoint.TrimHorizon,
+	}
+}
+
+// ID returns the shard's id, such as "shardId-000000000003".
+func (s *Shard) ID() string { return s.id }
+
+// Stream returns the name of the stream.
+func (s *Shard) Stream() string { return s.stream }
+
+// Epoch identifies this tenure of the lease. A later tenure has a higher
+// counter, whoever its owner is, so a system downstream that remembers the
+// highest counter it has seen for a shard can refuse a worker that lost its
+// lease and does not know it yet.
+func (s *Shard) Epoch() lease.Epoch { return s.epoch }
+
+// Checkpointed returns the position stored last: a record, or the sentinel the
+// application starts at if none was stored.
+func (s *Shard) Checkpointed() checkpoint.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stored
+}
+
+// Batches yields the shard's records from the stored position on, in order,
+// waiting for more while the shard is open. It ends
+//
+//   - without an error at the end of the shard: everything was delivered. When
+//     the handler then returns nil, the shard is marked as finished and its
+//     children may be read;
+//   - with [ErrStopping] when the shard is to be given up; ctx is still alive;
+//   - with the cause of ctx's end when that comes first, for the handler's own
+//     ctx lease.ErrLost or lease.ErrDrainTimeout.
+//
+// It is single-use in that a second call goes on where the first one stopped.
+// Breaking out of it loses nothing: the batch that was yielded stays delivered.
+func (s *Shard) Batches(ctx context.Context) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		for {
+			b, err := s.next(ctx, time.Time{})
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(b, nil) {
+				return
+			}
+		}
+	}
+}
+
+// next is Batches for the adapters of this package, which have something to do
+// when no batch comes: (nil, nil) when until has passed.
+func (s *Shard) next(ctx context.Context, until time.Time) (*Batch, error) {
+	if s.ended {
+		return nil, io.EOF
+	}
+	b, err := s.source.next(ctx, until)
+	if errors.Is(err, io.EOF) {
+		s.ended = true
+	}
+	if b != nil && len(b.Records) > 0 {
+		s.mu.Lock()
+		s.delivered = b.Last()
+		s.mu.Unlock()
+	}
+	return b, err
+}
+
+// Checkpoint stores that everything up to and including the record at p is
+// done, so that whoever reads the shard next starts behind it. p is the position
+// of a record that was delivered, at or behind the one stored last; storing that
+// one again does nothing.
+//
+// It waits for the store. A [*CheckpointError] means that p was refused and
+// nothing was sent; lease.ErrLost that another worker has the shard, so the
+// records since the last checkpoint will be delivered there; any other error
+// that p may or may not be stored.
+func (s *Shard) Checkpoint(ctx context.Context, p checkpoint.Position) error {
+	s.mu.Lock()
+	delivered, stored := s.delivered, s.stored
+	s.mu.Unlock()
+	refuse := func(reason string, bound checkpoint.Position) error {
+		return &CheckpointError{ShardID: s.id, Position: p.String(), Bound: bound.String(), Reason: reason}
+	}
+	switch {
+	case p == stored && p.IsRecord():
+		return nil
+	case !p.IsRecord():
+		return refuse("not a record", delivered)
+	case p.Compare(delivered) > 0:
+		return refuse("not delivered yet", delivered)
+	case p.Compare(stored) < 0:
+		return refuse("moves back", stored)
+	}
+	if err := s.store(ctx, p); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.Compare(s.stored) > 0 {
+		s.stored = p
+	}
+	return nil
+}
+
+// A sequence is a batchSource of ready batches.
+type sequence struct {
+	batches []*Batch
+	end     error
+}
+
+// stopping is never true: the batches of a test are all meant to be handled.
+func (q *sequence) stopping() bool { return false }
+
+func (q *sequence) next(ctx context.Context, _ time.Time) (*Batch, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if len(q.batches) == 0 {
+		return nil, q.end
+	}
+	b := q.batches[0]
+	q.batches = q.batches[1:]
+	return b, nil
+}

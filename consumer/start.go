@@ -1,0 +1,45 @@
+package consumer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+)
+
+// A Start says where an application begins to read a stream it has stored no
+// position for. It has no effect on a shard whose row has a position, nor on the
+// children of a shard that was read: those begin at their first record.
+//
+// The zero value is [FromTrimHorizon].
+type Start struct {
+	at   checkpoint.Position
+	time time.Time
+}
+
+// FromTrimHorizon starts with the oldest record the stream still has.
+func FromTrimHorizon() Start { return Start{} }
+
+// FromLatest starts with the records put after the shard is first read. What is
+// put between the start of the application and that moment may be missed.
+func FromLatest() Start { return Start{at: checkpoint.Latest} }
+
+// FromTime starts with the records that arrived at t or later, by the service's
+// clock. A time before the oldest record means the oldest record; the service
+// refuses one in the future.
+func FromTime(t time.Time) Start { return Start{at: checkpoint.AtTimestamp, time: t} }
+
+// position returns the sentinel stored in the rows of shards not read yet.
+func (s Start) position() checkpoint.Position {
+	if s.at.IsZero() {
+		return checkpoint.TrimHorizon
+	}
+	return s.at
+}
+
+func (s Start) validate() error {
+	if s.at == checkpoint.AtTimestamp && s.time.IsZero() {
+		return fmt.Errorf("consumer: Start: FromTime needs a time, got the zero time")
+	}
+	return nil
+}
