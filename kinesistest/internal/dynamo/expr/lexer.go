@@ -1,6 +1,9 @@
 package expr
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // A kind is the kind of a token.
 type kind int
@@ -67,7 +70,8 @@ func classify(text string) (kind, int) {
 	case strings.IndexByte("()[].,=<>+-", c) >= 0:
 		return sign, 1
 	}
-	return bad, 1
+	_, n := utf8.DecodeRuneInString(text)
+	return bad, n
 }
 
 // wordLen returns how many leading bytes of text may continue a word.
