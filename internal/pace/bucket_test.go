@@ -1,0 +1,127 @@
+package pace
+
+import (
+	"testing"
+	"time"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestBucketStartsFullAndRefills(t *testing.T) {
+	t.Parallel()
+	b := NewBucket(1000, 500)
+	if d := b.Wait(start, 500); d != 0 {
+		t.Fatalf("a full bucket asks to wait %v", d)
+	}
+	b.Spend(start, 500)
+	d := b.Wait(start, 100)
+	if d < 100*time.Millisecond || d > 101*time.Millisecond {
+		t.Fatalf("Wait for 100 of 1000/s = %v, want 100ms", d)
+	}
+	if again := b.Wait(start.Add(d), 100); again != 0 {
+		t.Fatalf("after the wait it asks for %v more", again)
+	}
+	if d := b.Wait(start.Add(time.Hour), 501); d != 0 {
+		t.Fatalf("a full bucket refuses more than its burst: wait %v", d)
+	}
+}
+
+func TestBucketRepaysDebt(t *testing.T) {
+	t.Parallel()
+	b := NewBucket(1<<20, 1<<20)
+	b.Spend(start, 10<<20) // a record of 10 MiB
+	if d := b.Wait(start, 100); d < 9*time.Second || d > 9*time.Second+time.Millisecond {
+		t.Errorf("Wait after 9 MiB of debt = %v, want 9s", d)
+	}
+}
+
+func TestBucketIgnoresAClockThatStepsBack(t *testing.T) {
+	t.Parallel()
+	b := NewBucket(1, 10)
+	b.Spend(start, 10)
+	if d := b.Wait(start.Add(-time.Hour), 1); d > 2*time.Second {
+		t.Errorf("Wait = %v", d)
+	}
+}
+
+func TestBucketUnlimited(t *testing.T) {
+	t.Parallel()
+	var b Bucket
+	b.Spend(start, 1e12)
+	if d := b.Wait(start, 1e12); d != 0 {
+		t.Errorf("the zero bucket asks to wait %v", d)
+	}
+	if b := NewBucket(0, 5); b != (Bucket{}) {
+		t.Errorf("NewBucket(0, 5) = %+v, want unlimited", b)
+	}
+}
+
+// A saturated sender that obeys Wait uses the rate fully and never more.
+func TestBucketKeepsTheRate(t *testing.T) {
+	t.Parallel()
+	b := NewBucket(1<<20, 1<<20)
+	sent, now := 0.0, start
+	for now.Sub(start) < time.Minute {
+		d := b.Wait(now, 51_200)
+		now = now.Add(d)
+		b.Spend(now, 51_200)
+		sent += 51_200
+	}
+	want := float64(1<<20) * 61 // a minute and the first burst
+	if sent < 0.999*want || sent > want+51_200 {
+		t.Errorf("sent %.0f bytes in a minute, want %.0f", sent, want)
+	}
+}
+
+func TestBackoffGrowsToItsMaximum(t *testing.T) {
+	t.Parallel()
+	b := Backoff{Base: 50 * time.Millisecond, Max: 5 * time.Second}
+	for attempt, limit := range []time.Duration{50, 100, 200, 400, 800, 1600, 3200, 5000, 5000} {
+		limit *= time.Millisecond
+		var sum, highest time.Duration
+		const n = 2000
+		for i := range n {
+			d := b.Delay("producer", "lane", string(rune(i)), attempt)
+			if d < 0 || d > limit {
+				t.Fatalf("Delay of attempt %d = %v, want at most %v", attempt, d, limit)
+			}
+			sum, highest = sum+d, max(highest, d)
+		}
+		if mean := sum / n; mean < limit*45/100 || mean > limit*55/100 || highest < limit*95/100 {
+			t.Errorf("attempt %d: mean %v, highest %v: not spread evenly over %v", attempt, mean, highest, limit)
+		}
+	}
+}
+
+func TestBackoffExtremes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		b       Backoff
+		attempt int
+	}{
+		{Backoff{}, 3}, {Backoff{Base: time.Second, Max: 1<<63 - 1}, 1 << 40},
+		{Backoff{Base: 1<<63 - 1, Max: 1<<63 - 1}, 5}, {Backoff{Base: time.Hour, Max: time.Second}, -5},
+	}
+	for _, tt := range tests {
+		if d := tt.b.Delay("", "", "", tt.attempt); d < 0 || d > tt.b.Max {
+			t.Errorf("%+v.Delay(%d) = %v", tt.b, tt.attempt, d)
+		}
+	}
+}
+
+func TestHashTellsItsArgumentsApart(t *testing.T) {
+	t.Parallel()
+	seen := map[uint64]bool{}
+	for _, s := range [][3]string{{"a", "b", "c"}, {"ab", "", "c"}, {"a", "bc", ""}, {"", "abc", ""}, {"abc", "", ""}} {
+		for n := range uint64(1000) {
+			h := Hash(s[0], s[1], s[2], n)
+			if seen[h] {
+				t.Fatalf("Hash(%q, %d) seen before", s, n)
+			}
+			seen[h] = true
+		}
+	}
+	if Hash("a", "b", "c", 1) != Hash("a", "b", "c", 1) {
+		t.Error("Hash is not a function")
+	}
+}
