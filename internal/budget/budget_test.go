@@ -163,7 +163,7 @@ func TestLargeAndSmallShareWhatIsReleased(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			large := b.Share()
 			before, start := small.Load(), time.Now()
-			if err := large.Acquire(ctx, 15<<20); err != nil {
+			if err := large.Acquire(ctx, 10<<20); err != nil {
 				t.Fatal(err)
 			}
 			if d := time.Since(start); d == 0 || d > time.Second {
@@ -172,7 +172,7 @@ func TestLargeAndSmallShareWhatIsReleased(t *testing.T) {
 			if small.Load() == before {
 				t.Error("no small request was served while a large one waited")
 			}
-			large.Release(15 << 20)
+			large.Release(10 << 20)
 			large.Close()
 		}
 		cancel()
