@@ -34,13 +34,13 @@ func planMoves(now time.Time, o *observer, snap *Snapshot, maxLeases int) []move
 			free = append(free, r)
 		default:
 			c.count(r.Owner)
-			if r.Leaving == "" && c.has(r.Owner) {
+			if r.Leaving == "" && c.has(r.Owner) && (o.started(r) || o.idle(r)) {
 				movable = append(movable, r)
 			}
 		}
 	}
 	moves := c.assign(now, o, free)
-	return append(moves, c.balance(movable)...)
+	return append(moves, c.balance(o, movable)...)
 }
 
 // planLeave decides where the leases of a worker that stops go, without its
@@ -132,7 +132,7 @@ func (c *census) assign(now time.Time, o *observer, free []*Row) []move {
 	return moves
 }
 
-func (c *census) balance(movable []*Row) []move {
+func (c *census) balance(o *observer, movable []*Row) []move {
 	var moves []move
 	for len(c.workers) > 1 {
 		to, from := c.least(""), c.most()
@@ -141,9 +141,13 @@ func (c *census) balance(movable []*Row) []move {
 		}
 		i := lastOf(movable, from)
 		if i < 0 {
-			break // all it has is on the move already
+			break // what it has is on the move, or about to start
 		}
-		moves = append(moves, move{from: from, reason: "balance", write: Write{Op: Handoff, Seen: *movable[i], Owner: to}})
+		m := move{from: from, reason: "balance", write: Write{Op: Handoff, Seen: *movable[i], Owner: to}}
+		if o.idle(movable[i]) {
+			m.write.Op = Take // there is no work to finish, and perhaps nobody to answer
+		}
+		moves = append(moves, m)
 		movable = slices.Delete(movable, i, i+1)
 		c.leases[from]--
 		c.leases[to]++

@@ -25,21 +25,21 @@
 // The protocol is that of the Java Kinesis Client Library (KCL) 3.5, whose
 // workers may share a table with these. Every state is in the row:
 //
-//	                  Create
-//	                    │
-//	                    ▼   Assign (leader)
-//	      ┌────────── free ───────────────────┐
-//	      │             ▲                     ▼
-//	      │             │ Release        ┌─ owned by A ◄──┐ Renew, Checkpoint
-//	      │             └────────────────┤    │       └───┘ (counter + 1)
-//	      │                              │    │ Handoff (leader)
-//	      │   Take (leader, counter      │    ▼
-//	      │   unchanged for the failover │  owned by B, A leaving ◄──┐ Renew, Checkpoint by A
-//	      │   time: A is dead)           │    │                  └───┘ (counter + 1)
-//	      │                              ▼    ▼ Release (A) or Take (A is dead)
-//	      │                           owned by B
-//	      │
-//	      └── Checkpoint SHARD_END by the owner: finished; Delete when its children need it no more
+//	            Create
+//	              │
+//	              ▼   Assign (leader)
+//	┌────────── free ───────────────────┐
+//	│             ▲                     ▼
+//	│             │ Release        ┌─ owned by A ◄──┐ Renew, Checkpoint
+//	│             └────────────────┤    │       └───┘ (counter + 1)
+//	│                              │    │ Handoff (leader)
+//	│   Take (leader, counter      │    ▼
+//	│   unchanged for the failover │  owned by B, A leaving ◄──┐ Renew, Checkpoint by A
+//	│   time: A is dead)           │    │                  └───┘ (counter + 1)
+//	│                              ▼    ▼ Release (A) or Take (A is dead)
+//	│                           owned by B
+//	│
+//	└── Checkpoint SHARD_END by the owner: finished; Delete when its children need it no more
 //
 // One worker, the leader, decides who gets which lease; it is the one that holds
 // the lock row. Every worker writes a row of its own every 30 seconds, without

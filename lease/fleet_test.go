@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 	"github.com/kinesis-go/kinesis/lease"
 )
@@ -143,7 +144,7 @@ const failover = 10 * time.Second
 // is closed, then finishes it.
 func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 	f.t.Helper()
-	w := &worker{id: id, store: &faulty{Store: f.store}, done: make(chan error, 1)}
+	w := &worker{id: id, store: &faulty{Store: f.store, id: id}, done: make(chan error, 1)}
 	c, err := lease.New(w.store, f.stream, append([]func(*lease.Options){func(o *lease.Options) {
 		o.WorkerID = id
 		o.FailoverTime = failover
@@ -282,7 +283,9 @@ func (f *fleet) end() {
 // A faulty store is one worker's way to the fleet's.
 type faulty struct {
 	lease.Store
+	id     string
 	mu     sync.Mutex
+	calls  uint64
 	isCut  bool
 	onCall func(op string) (fail error, lose bool) // nil: no faults
 }
@@ -308,8 +311,19 @@ func (s *faulty) fault(op string) (fail error, lose bool) {
 	return s.onCall(op)
 }
 
+// latency is how long a call takes, a little different for each.
+func (s *faulty) latency(op string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	return time.Millisecond + time.Duration(pace.Hash(s.id, op, "latency", s.calls)%uint64(9*time.Millisecond))
+}
+
 func with[T any](s *faulty, op string, do func() (T, error)) (T, error) {
 	var zero T
+	half := s.latency(op) / 2
+	time.Sleep(half)
+	defer time.Sleep(half)
 	fail, lose := s.fault(op)
 	if fail != nil {
 		return zero, fail

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/pace"
 )
 
 // A member is one run of a Coordinator.
@@ -33,6 +34,7 @@ type member struct {
 	observer *observer
 	lead     leadership
 	due      schedule
+	ticks    uint64          // counts the uses of jitter
 	reported Worker          // the worker row written last
 	skipped  map[string]bool // keys of rows told of in RowSkipped
 
@@ -225,7 +227,7 @@ func (m *member) watch(ctx, base context.Context) {
 	began := time.Now()
 	if !m.lead.leading && !m.watches(began) {
 		m.pollLock(ctx)
-		m.due.watch = began.Add(m.timing.scan)
+		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
 		return
 	}
 	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
@@ -233,7 +235,7 @@ func (m *member) watch(ctx, base context.Context) {
 	cancel()
 	if err != nil {
 		m.log.Warn("table not read", "error", err)
-		m.due.watch = began.Add(m.timing.scan)
+		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
 		return
 	}
 	now := time.Now()
@@ -249,10 +251,17 @@ func (m *member) watch(ctx, base context.Context) {
 	}
 	// As leader the next look is when something can have to be done; a standby
 	// looks as often, so that what it knows is as fresh when it takes over.
-	m.due.watch = earlier(began.Add(m.timing.scan), m.observer.nextExpiry(now))
+	m.due.watch = earlier(began.Add(m.jitter("watch", m.timing.scan)), m.observer.nextExpiry(now))
 	if !settled {
-		m.due.watch = began.Add(m.timing.step)
+		m.due.watch = earlier(m.due.watch, began.Add(m.jitter("watch", m.timing.step)))
 	}
+}
+
+// jitter shortens d by up to a sixteenth, so that workers started together do not
+// stay in step. The loop goroutine calls it.
+func (m *member) jitter(site string, d time.Duration) time.Duration {
+	m.ticks++
+	return d - time.Duration(pace.Hash(m.id, site, "", m.ticks)%uint64(d/16))
 }
 
 func (m *member) tellBad(bad []*RowError) {
@@ -273,7 +282,7 @@ func (m *member) tellBad(bad []*RowError) {
 // discover looks for leases that were assigned to this worker, and for held ones
 // that are being taken away.
 func (m *member) discover(ctx, base context.Context) {
-	m.due.discover = time.Now().Add(m.timing.step)
+	m.due.discover = time.Now().Add(m.jitter("discover", m.timing.step))
 	call, cancel := context.WithTimeout(ctx, m.timing.call)
 	keys, err := m.store.Owned(call, m.id)
 	cancel()

@@ -24,8 +24,9 @@ type rowView struct {
 	since time.Time // when this state was first seen, less the time of not looking
 	pair  time.Time // when these two workers were first seen
 
-	// assigned means that the reader has shown no life yet since it was named.
-	assigned bool
+	// assigned means that the reader was not seen to renew yet since it was named,
+	// and idle that it has not: the counter is the one it was named with.
+	assigned, idle bool
 }
 
 type workerView struct {
@@ -34,7 +35,8 @@ type workerView struct {
 	fresh   bool      // changed was a change, or a first sight that looked recent
 	ours    bool      // a worker of this library
 
-	// suspect: all its leases have expired, and it has not written its row since.
+	// suspect: a lease of its has expired, and it has shown no life since. Its row
+	// stays fresh for a minute after its death.
 	suspect bool
 }
 
@@ -51,9 +53,9 @@ func newObserver(t timing, me string) *observer {
 func (o *observer) observe(now time.Time, snap *Snapshot) {
 	o.skipBlindTime(now)
 	o.observeWorkers(now, snap.Workers)
-	o.observeRows(now, snap.Rows)
+	signs := o.observeRows(now, snap.Rows)
 	o.observeLock(now, snap.Lock)
-	o.judgeWorkers(now, snap.Rows)
+	o.judgeWorkers(now, snap.Rows, signs)
 	o.last = now
 }
 
@@ -95,7 +97,9 @@ func (o *observer) observeWorkers(now time.Time, workers []Worker) {
 	}
 }
 
-func (o *observer) observeRows(now time.Time, rows []Row) {
+// observeRows returns the workers that have renewed a lease since the last look.
+func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool) {
+	signs = make(map[string]bool)
 	seen := make(map[string]bool, len(rows))
 	for i := range rows {
 		r := &rows[i]
@@ -114,10 +118,12 @@ func (o *observer) observeRows(now time.Time, rows []Row) {
 		}
 		v.since = now
 		if samePair {
-			v.assigned = false
+			v.assigned, v.idle = false, false
+			signs[r.Reader()] = true
 		} else {
 			v.pair = now
 			v.assigned = r.Leaving == ""
+			v.idle = v.assigned && r.Counter == v.counter+1
 		}
 		v.owner, v.leaving, v.counter = r.Owner, r.Leaving, r.Counter
 	}
@@ -126,6 +132,7 @@ func (o *observer) observeRows(now time.Time, rows []Row) {
 			delete(o.rows, key)
 		}
 	}
+	return signs
 }
 
 // observeLock keeps the time a version was first seen across looks, however
@@ -172,6 +179,18 @@ func (o *observer) stuck(now time.Time, r *Row) bool {
 	return v != nil && r.Leaving != "" && now.Sub(v.pair) > o.timing.handoff
 }
 
+// started reports whether the reader of the row was seen to renew since the lease
+// was given to it, and idle whether it certainly has not. Neither may be known.
+func (o *observer) started(r *Row) bool {
+	v := o.rows[r.Key]
+	return v != nil && !v.assigned
+}
+
+func (o *observer) idle(r *Row) bool {
+	v := o.rows[r.Key]
+	return v != nil && v.idle
+}
+
 // nextExpiry returns when the next row can expire that has not, far in the
 // future if none can.
 func (o *observer) nextExpiry(now time.Time) time.Time {
@@ -187,24 +206,18 @@ func (o *observer) nextExpiry(now time.Time) time.Time {
 	return next
 }
 
-// judgeWorkers suspects the workers all of whose leases have expired: their rows
-// stay fresh for a minute after their death.
-func (o *observer) judgeWorkers(now time.Time, rows []Row) {
-	alive, dead := make(map[string]bool), make(map[string]bool)
+// judgeWorkers suspects the workers of which a lease has expired, until they show
+// life. A live worker that lost one lease renews the others soon.
+func (o *observer) judgeWorkers(now time.Time, rows []Row, signs map[string]bool) {
+	dead := make(map[string]bool)
 	for i := range rows {
-		r := &rows[i]
-		if reader := r.Reader(); o.expired(now, r) {
-			dead[reader] = true
-		} else if reader != "" && !o.rows[r.Key].assigned {
-			alive[reader] = true
+		if o.expired(now, &rows[i]) {
+			dead[rows[i].Reader()] = true
 		}
 	}
 	for id, w := range o.workers {
-		switch {
-		case alive[id]:
-			w.suspect = false
-		case dead[id]:
-			w.suspect = true
+		if dead[id] || signs[id] {
+			w.suspect = dead[id]
 		}
 	}
 }

@@ -87,7 +87,14 @@ func (h *Held) acquire(ctx context.Context) bool {
 			return false
 		}
 		cur := conflict.Current
-		if cur == nil || cur.Owner != h.m.id || cur.Leaving != "" {
+		switch {
+		case cur != nil && cur.Leaving == h.m.id:
+			// Asked to hand over what it has not begun.
+			if _, err := h.m.write(ctx, Write{Op: Release, Seen: *cur}); err != nil {
+				h.m.log.Warn("lease not handed over", "lease", h.key, "error", err)
+			}
+			return false
+		case cur == nil || cur.Owner != h.m.id || cur.Leaving != "":
 			return false // what was seen was old
 		}
 		seen = *cur
