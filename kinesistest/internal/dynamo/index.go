@@ -16,6 +16,7 @@ type index struct {
 	projection string   // KEYS_ONLY, INCLUDE or ALL
 	include    []string // for INCLUDE
 	units      throughput
+	names      []string // see shown
 
 	rows    rows
 	readyAt time.Time // CREATING until then
@@ -76,7 +77,7 @@ func (ix *index) readable(now time.Time) error {
 func (ix *index) place(t *table, it Item) *entry {
 	e := ix.key.place(it)
 	own := t.key.place(it)
-	e.tie = fmt.Sprintf("%d:%s%s", len(own.hash), own.hash, own.rng)
+	e.tie = own.id()
 	return e
 }
 
@@ -125,12 +126,21 @@ func (ix *index) visible(t *table, it Item) Item {
 	if ix.projection == "ALL" {
 		return it
 	}
-	return it.Only(slices.Concat(t.key.names(), ix.key.names(), ix.include)...)
+	return it.Only(ix.shown(t)...)
+}
+
+// shown returns the names of the attributes that the index holds, unless it
+// holds all. They do not change once the index has a table.
+func (ix *index) shown(t *table) []string {
+	if ix.names == nil {
+		ix.names = slices.Concat(t.key.names(), ix.key.names(), ix.include)
+	}
+	return ix.names
 }
 
 // holds reports whether every item's attribute of that name is in the index.
 func (ix *index) holds(t *table, name string) bool {
-	return ix.projection == "ALL" || slices.Contains(slices.Concat(t.key.names(), ix.key.names(), ix.include), name)
+	return ix.projection == "ALL" || slices.Contains(ix.shown(t), name)
 }
 
 // validIn checks an index against its table's key.

@@ -103,10 +103,7 @@ func (s *Service) prepareAll(writes []*write) ([]*change, error) {
 }
 
 // rowID names a row among all tables.
-func (t *table) rowID(key Item) string {
-	e := t.key.place(key)
-	return fmt.Sprintf("%s %d:%s%s", t.name, len(e.hash), e.hash, e.rng)
-}
+func (t *table) rowID(key Item) string { return t.name + " " + t.key.place(key).id() }
 
 // addConsumed puts the list of consumed capacities into a response.
 func addConsumed(out map[string]any, asked string, units map[string]float64) {
@@ -184,14 +181,14 @@ func (s *Service) batchGet(reads []*batchRead, capacity string) (any, error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	responses, unprocessed, units := map[string][]Item{}, map[string]any{}, map[string]float64{}
+	responses, unprocessed, units := map[string]any{}, map[string]any{}, map[string]float64{}
 	bytes := 0
 	for _, b := range reads {
 		t, err := s.open(b.table, now)
 		if err != nil {
 			return nil, err
 		}
-		responses[b.given] = []Item{}
+		items := []Item{}
 		seen := map[string]bool{}
 		var left []any
 		for i, key := range b.keys {
@@ -211,9 +208,10 @@ func (s *Service) batchGet(reads []*batchRead, capacity string) (any, error) {
 			bytes += it.Size()
 			units[b.table] += readUnits(it.Size(), b.consistent)
 			if it != nil {
-				responses[b.given] = append(responses[b.given], b.show(it))
+				items = append(items, b.show(it))
 			}
 		}
+		responses[b.given] = items
 		if left != nil {
 			b.raw["Keys"] = left
 			unprocessed[b.given] = b.raw

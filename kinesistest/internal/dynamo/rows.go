@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -35,6 +36,9 @@ func (e *entry) compareKeys(f *entry) int {
 	}
 	return strings.Compare(e.tie, f.tie)
 }
+
+// id names the row of a table's entry: distinct keys have distinct ids.
+func (e *entry) id() string { return strconv.Itoa(len(e.hash)) + ":" + e.hash + e.rng }
 
 // spotOf spreads hash keys over the 64-bit circle, the same way in every
 // process so that simulations repeat.

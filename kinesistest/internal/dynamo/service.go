@@ -2,7 +2,6 @@ package dynamo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -136,7 +135,7 @@ func (s *Service) Call(_ context.Context, op string, body []byte) ([]byte, *api.
 	if err != nil {
 		return nil, asAPI(err)
 	}
-	out, err := json.Marshal(response)
+	out, err := encode(nil, response)
 	if err != nil {
 		return nil, &api.Error{Status: 500, Code: "InternalServerError", Message: err.Error()}
 	}

@@ -152,4 +152,11 @@ func (it Item) Only(names ...string) Item {
 }
 
 // Names returns the attribute names in byte order.
-func (it Item) Names() []string { return slices.Sorted(maps.Keys(it)) }
+func (it Item) Names() []string {
+	names := make([]string, 0, len(it))
+	for name := range it {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
