@@ -142,7 +142,7 @@ func (s *sorter) spill() error {
 	}
 	s.runs = append(s.runs, f)
 	// Where open files may be removed nothing is left behind even by a kill.
-	os.Remove(f.Name())
+	_ = os.Remove(f.Name())
 	w := bufio.NewWriterSize(f, 256<<10)
 	var head [2 * binary.MaxVarintLen64]byte
 	for _, e := range s.index {
@@ -154,6 +154,8 @@ func (s *sorter) spill() error {
 	s.text, s.index = s.text[:0], s.index[:0]
 	return w.Flush()
 }
+
+var newline = []byte{'\n'}
 
 // sum merges the runs and digests the lines that keep accepts.
 func (s *sorter) sum(keep func(line) bool) (sum [sha256.Size]byte, err error) {
@@ -171,14 +173,12 @@ func (s *sorter) sum(keep func(line) bool) (sum [sha256.Size]byte, err error) {
 		sources = append(sources, &run{r: bufio.NewReaderSize(f, 256<<10)})
 	}
 	hash := sha256.New()
-	out := bufio.NewWriterSize(hash, 64<<10)
 	err = merge(sources, func(l line) {
 		if keep(l) {
-			out.Write(l.text)
-			out.WriteByte('\n')
+			hash.Write(l.text)
+			hash.Write(newline)
 		}
 	})
-	out.Flush()
 	hash.Sum(sum[:0])
 	return sum, err
 }

@@ -1,0 +1,89 @@
+# Every command of the project. Continuous integration calls these and nothing
+# else; `make check` is all of it that needs no other machine.
+
+# The oldest Go we promise, in its newest patch release.
+OLDEST_GO ?= 1.25.14
+# How long each fuzz target searches, and what the benchmarks run.
+FUZZTIME ?= 10s
+BENCH ?= .
+BENCHTIME ?= 1s
+# How many trades the quickstart puts in `make examples`.
+RECORDS ?= 20000
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Nested modules that exist, and their packages apart from the workspace.
+NESTED := $(wildcard examples/go.mod bench/go.mod interop/go.mod)
+
+# What `make check` runs, in this order.
+CHECKS := fmt vet lint arrows race standalone examples nested oldest
+
+.DEFAULT_GOAL := help
+.PHONY: help check checks test $(CHECKS) fuzz bench vulncheck
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check: $(CHECKS) ## Everything a change has to pass
+
+checks:
+	@echo $(CHECKS)
+
+test: ## The tests, as the README says: go test ./...
+	go test ./...
+
+fmt: ## Fail on files that gofmt would change
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt -w these:"; echo "$$files"; exit 1; }
+
+vet: ## go vet, examples included
+	go vet ./... ./examples/...
+
+lint: $(GOLANGCI) ## golangci-lint with .golangci.yml, built into bin/ at first use
+	$(GOLANGCI) run ./... ./examples/...
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/bin GOWORK=off go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv bin/golangci-lint $@
+
+arrows: ## Import arrows, file ceilings, forbidden calls
+	go test ./internal/arrows
+
+race: ## The tests in random order under the race detector
+	go test -race -shuffle=on ./...
+
+standalone: ## The tests without go.work, with the library's own dependencies
+	GOWORK=off go test ./...
+
+examples: ## The examples' tests, and a small quickstart
+	go test ./examples/...
+	go run ./examples/quickstart -records $(RECORDS)
+
+nested: ## The nested modules without go.work: build, vet, test
+	@set -e; for mod in $(NESTED); do dir=$$(dirname $$mod); \
+		test -n "$$(find $$dir -name '*.go' | head -1)" || continue; \
+		echo "in $$dir: GOWORK=off go build, vet and test ./..."; \
+		(cd $$dir && export GOWORK=off && go build -o /dev/null ./... && go vet ./... && go test ./...); \
+	done
+
+oldest: ## The tests with the oldest Go we promise
+	GOTOOLCHAIN=go$(OLDEST_GO) go test ./... ./examples/...
+
+fuzz: ## Search with every fuzz target for FUZZTIME (10s)
+	@set -e; grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
+		name=$${func#func }; echo "$$(dirname $$file): $$name for $(FUZZTIME)"; \
+		(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .); \
+	done
+
+bench: ## The packages' benchmarks; the output goes to bench/results/packages.txt
+	@mkdir -p bench/results
+	@{ echo "# commit:  $$(git describe --always --dirty)"; \
+	   echo "# machine: $$(uname -sm), $$(getconf _NPROCESSORS_ONLN) cores, $$(go env GOVERSION)"; \
+	   echo "# command: make bench BENCH=$(BENCH) BENCHTIME=$(BENCHTIME)"; } > bench/results/packages.txt
+	@set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
+		go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./... > $$out || { cat $$out; exit 1; }; \
+		grep -v 'no test files\|^PASS$$' $$out | tee -a bench/results/packages.txt
+
+vulncheck: ## Known vulnerabilities in what we import; asks vuln.go.dev
+	go run $(GOVULNCHECK) ./...
