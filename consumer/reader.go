@@ -15,7 +15,8 @@ import (
 //
 // The goroutine is owned by whoever called start, who ends it with stop.
 type reader struct {
-	fetch context.Context // ends when the shard is to be given up
+	leave <-chan struct{} // closed when the shard is to be given up
+	left  func() error    // why it is, nil while it is not
 	alive func() error    // nil while the lease cannot have expired
 	pages chan page       // capacity 1: the page ahead
 	stop  func()          // ends the goroutine and waits for it
@@ -29,7 +30,10 @@ type reader struct {
 // called, for the goroutine to end.
 func startReader(fetch context.Context, alive func() error, p *poller, u unpacker) *reader {
 	ctx, cancel := context.WithCancel(fetch)
-	r := &reader{fetch: fetch, alive: alive, pages: make(chan page, 1), unpack: u}
+	r := &reader{
+		leave: fetch.Done(), left: func() error { return stopCause(fetch) },
+		alive: alive, pages: make(chan page, 1), unpack: u,
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -51,7 +55,7 @@ func startReader(fetch context.Context, alive func() error, p *poller, u unpacke
 	return r
 }
 
-func (r *reader) stopping() bool { return r.fetch.Err() != nil }
+func (r *reader) stopping() bool { return r.left() != nil }
 
 // next implements batchSource. What the contexts say is judged after every wait,
 // in this order, so that nothing hangs on which of two ready channels was read.
@@ -66,8 +70,8 @@ func (r *reader) next(ctx context.Context, until time.Time) (*Batch, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if r.stopping() {
-			return nil, stopCause(r.fetch)
+		if err := r.left(); err != nil {
+			return nil, err
 		}
 		// After a freeze of the process the contexts may not have ended yet.
 		if err := r.alive(); err != nil {
@@ -86,7 +90,7 @@ func (r *reader) next(ctx context.Context, until time.Time) (*Batch, error) {
 			continue
 		case <-ctx.Done():
 			continue
-		case <-r.fetch.Done():
+		case <-r.leave:
 			continue
 		case <-due:
 		}
@@ -97,10 +101,12 @@ func (r *reader) next(ctx context.Context, until time.Time) (*Batch, error) {
 	}
 }
 
-// stopCause maps the end of fetching to what a handler is told.
+// stopCause maps the end of fetching to what a handler is told, nil before it.
 func stopCause(fetch context.Context) error {
-	cause := context.Cause(fetch)
-	if errors.Is(cause, lease.ErrLost) {
+	if fetch.Err() == nil {
+		return nil
+	}
+	if cause := context.Cause(fetch); errors.Is(cause, lease.ErrLost) {
 		return cause
 	}
 	return ErrStopping
