@@ -13,6 +13,9 @@ import (
 // A HashRange is the hash keys of a shard, both ends included.
 type HashRange = shardmap.Range
 
+// ParseHashRange reads a range from its two decimal ends, for stores.
+func ParseHashRange(start, end string) (HashRange, error) { return shardmap.ParseRange(start, end) }
+
 // A Row is one lease: which shard, who reads it, how far it has been read.
 //
 // Of an application with one stream Key is the shard's id and Stream is empty.
