@@ -171,9 +171,7 @@ func (s *Service) batchReadOf(tables *request, given string) (*batchRead, error)
 		sub.fail(constraint(nil, "requestItems."+name+".member.keys", "Member must have length greater than or equal to 1"))
 	}
 	b.consistent, _ = sub.bool("ConsistentRead")
-	p := sub.params(s, 0, "ProjectionExpression")
-	b.show = sub.projection(p).Of
-	sub.used(p)
+	b.show = s.shown(sub).Of
 	return b, sub.done()
 }
 

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"slices"
 	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
@@ -27,16 +28,30 @@ func (s *Service) updateItem(r *request) (any, error) {
 	values := r.enum("ReturnValues", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
 	capacity := r.capacity()
 	r.ignore("ReturnItemCollectionMetrics")
+	legacy := []string{"AttributeUpdates", "Expected", "ConditionalOperator"}
+	r.mixed(legacy, []string{"UpdateExpression", "ConditionExpression"})
+	old := slices.ContainsFunc(legacy, r.has)
 	p := r.params(s, 2, "UpdateExpression", "ConditionExpression")
-	w.update = r.update(p)
-	w.cond = r.condition("ConditionExpression", p)
-	r.used(p)
+	if old {
+		w.update, w.cond = r.attributeUpdates(), r.expected()
+	} else {
+		w.update = r.update(p)
+		w.cond = r.condition("ConditionExpression", p)
+		r.used(p)
+	}
 	return s.finish(r, w, values, capacity)
 }
 
 // conditional takes the condition of a put or delete.
 func (s *Service) conditional(r *request, w *write) {
+	legacy := []string{"Expected", "ConditionalOperator"}
+	r.mixed(legacy, []string{"ConditionExpression"})
+	old := slices.ContainsFunc(legacy, r.has)
 	p := r.params(s, 1, "ConditionExpression")
+	if old {
+		w.cond = r.expected()
+		return
+	}
 	w.cond = r.condition("ConditionExpression", p)
 	r.used(p)
 }
@@ -68,9 +83,7 @@ func (s *Service) getItem(r *request) (any, error) {
 	name, key := r.table(s.opts.Identity), r.needItem("Key")
 	consistent, _ := r.bool("ConsistentRead")
 	capacity := r.capacity()
-	p := r.params(s, 0, "ProjectionExpression")
-	projection := r.projection(p)
-	r.used(p)
+	projection := s.shown(r)
 	if err := r.done(); err != nil {
 		return nil, err
 	}
@@ -86,6 +99,18 @@ func (s *Service) getItem(r *request) (any, error) {
 		out["ConsumedCapacity"] = used
 	}
 	return out, nil
+}
+
+// shown takes the projection of a read of single items.
+func (s *Service) shown(r *request) expr.Projection {
+	r.mixed([]string{"AttributesToGet"}, []string{"ProjectionExpression"})
+	if r.has("AttributesToGet") {
+		return r.attributesToGet()
+	}
+	p := r.params(s, 0, "ProjectionExpression")
+	projection := r.projection(p)
+	r.used(p)
+	return projection
 }
 
 // read returns the item with the given key, nil if there is none.

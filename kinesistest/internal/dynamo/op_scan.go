@@ -13,10 +13,7 @@ import (
 func (s *Service) scan(r *request) (any, error) {
 	rd := s.reading(r)
 	segment, total := r.segment()
-	p := r.params(s, 1, "FilterExpression", "ProjectionExpression")
-	rd.filter = r.condition("FilterExpression", p)
-	rd.projection = r.projection(p)
-	r.used(p)
+	rd.conditions(s, r, "ScanFilter")
 	if err := r.done(); err != nil {
 		return nil, err
 	}
@@ -77,14 +74,10 @@ func (s *Service) query(r *request) (any, error) {
 	rd := s.reading(r)
 	forward, given := r.bool("ScanIndexForward")
 	forward = forward || !given
-	p := r.params(s, 2, "FilterExpression", "KeyConditionExpression", "ProjectionExpression")
-	rd.filter = r.condition("FilterExpression", p)
-	rd.projection = r.projection(p)
-	cond := r.condition("KeyConditionExpression", p)
-	if cond == nil && len(r.fields) == 0 {
+	cond := rd.conditions(s, r, "QueryFilter")
+	if cond == nil && r.err == nil {
 		r.fail(errors.New("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."))
 	}
-	r.used(p)
 	if err := r.done(); err != nil {
 		return nil, err
 	}

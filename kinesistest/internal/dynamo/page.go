@@ -36,7 +36,7 @@ func (s *Service) reading(r *request) *reading {
 	rd.start = r.item("ExclusiveStartKey")
 	rd.want = r.enum("Select", "", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT", "SPECIFIC_ATTRIBUTES")
 	rd.capacity = r.capacity()
-	shown := r.has("ProjectionExpression")
+	shown := r.has("ProjectionExpression") || r.has("AttributesToGet")
 	switch {
 	case shown && rd.want != "" && rd.want != "SPECIFIC_ATTRIBUTES":
 		r.fail(fmt.Errorf("Cannot specify the ProjectionExpression when choosing to get %s", rd.want))
@@ -46,6 +46,34 @@ func (s *Service) reading(r *request) *reading {
 		r.fail(invalidf("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"))
 	}
 	return rd
+}
+
+// conditions takes the expressions of a read, or their legacy forms: its
+// filter, its projection, and for a query the condition on its key.
+func (rd *reading) conditions(s *Service, r *request, filter string) (key *expr.Condition) {
+	legacy := []string{"AttributesToGet", "KeyConditions", filter, "ConditionalOperator"}
+	expressions := []string{"FilterExpression", "KeyConditionExpression", "ProjectionExpression"}
+	if filter == "ScanFilter" {
+		legacy, expressions = slices.Delete(legacy, 1, 2), slices.Delete(expressions, 1, 2)
+	}
+	r.mixed(legacy, expressions)
+	old := slices.ContainsFunc(legacy, r.has)
+	p := r.params(s, len(expressions)-1, expressions...)
+	if old {
+		rd.projection = r.attributesToGet()
+		if filter == "QueryFilter" {
+			key = expr.Join(false, r.legacyFilter("KeyConditions"))
+		}
+		rd.filter = r.joined(r.legacyFilter(filter))
+		return key
+	}
+	rd.filter = r.condition("FilterExpression", p)
+	rd.projection = r.projection(p)
+	if filter == "QueryFilter" {
+		key = r.condition("KeyConditionExpression", p)
+	}
+	r.used(p)
+	return key
 }
 
 // open finds the table and index. The lock is held.

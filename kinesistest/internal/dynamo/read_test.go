@@ -265,7 +265,7 @@ func TestReadRefusals(t *testing.T) {
 		{"wrong key", "Query", `"ExpressionAttributeValues":{":o":{"S":"w"}},"KeyConditionExpression":"leaseOwner = :o"`, "Query condition missed key schema element: leaseKey"},
 		{"wrong type", "Query", `"ExpressionAttributeValues":{":o":{"N":"1"}},"KeyConditionExpression":"leaseKey = :o"`, "Condition parameter type does not match schema type"},
 		{"values without expression", "Scan", `"ExpressionAttributeValues":{":o":{"N":"1"}}`, "ExpressionAttributeValues can only be specified when using expressions: FilterExpression is null"},
-		{"unknown member", "Scan", `"AttributesToGet":["a"]`, "Scan: not implemented by this server: AttributesToGet"},
+		{"unknown member", "Scan", `"Whatever":["a"]`, "Scan: not implemented by this server: Whatever"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -73,6 +73,9 @@ func (s *Service) prepare(w *write, now time.Time) (*change, error) {
 func (c *change) apply(l Limits) (err error) {
 	base := c.before
 	if base == nil {
+		if !c.update.Creates() {
+			return nil
+		}
 		base = c.key
 	}
 	if c.after, err = c.update.Apply(base); err != nil {

@@ -17,7 +17,14 @@ var (
 
 // An Update changes an item. Update expressions and the legacy
 // AttributeUpdates both become one. A nil *Update changes nothing.
-type Update struct{ actions []action }
+type Update struct {
+	actions []action
+	shy     bool // see Creates
+}
+
+// Creates reports whether the update makes a row where there is none. One of
+// the legacy grammar that only deletes does not.
+func (u *Update) Creates() bool { return u == nil || !u.shy }
 
 // An action is one change: value computes what the path is to hold from the
 // item as it was before the update, or says to remove it.
