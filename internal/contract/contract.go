@@ -1,0 +1,134 @@
+// Package contract says what Kinesis and DynamoDB do, as checks that can be run
+// against any server: kinesistest, other people's emulators, AWS itself. Each
+// check states one property that AWS documents, and none is made weaker so that
+// a server passes; what a server does differently stands in a table beside it.
+//
+// The package is for tests alone.
+package contract
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+)
+
+// A Target is a server under test.
+type Target struct {
+	// Name tells the server and its version, on which every entry of the tables
+	// depends.
+	Name string
+
+	// Clients returns clients that do not retry, nil for a service that the
+	// target does not have. It is called for each check, inside its bubble.
+	Clients func(t *testing.T) (*kinesis.Client, *dynamodb.Client)
+
+	// Bubble runs each check in a synctest bubble of its own. Checks that wait
+	// for long run nowhere else, unless Slow is set.
+	Bubble bool
+	Slow   bool
+
+	// Deviates has what the target does instead of what a check, by ID, asks
+	// for. Such a check runs and must fail.
+	Deviates map[string]string
+
+	// Never has why a check must not be sent to the target at all: because it
+	// hurts the server or races.
+	Never map[string]string
+}
+
+// A Check is one property of a service.
+type Check struct {
+	// ID is the service (K or D), the subject and the property.
+	ID  string
+	Run func(ctx context.Context, e *Env) error
+
+	// Slow marks a check that waits for more than ten seconds, up to days.
+	Slow bool
+}
+
+// Checks returns all checks, sorted by ID.
+func Checks() []Check {
+	all := slices.Concat(streamChecks, shardChecks, iteratorChecks, readChecks, putChecks, limitChecks, reshardChecks,
+		retentionChecks, tableChecks, rowChecks, queryChecks, raceChecks)
+	slices.SortFunc(all, func(a, b Check) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+// limit ends a check that a server leaves hanging.
+const limit = 2 * time.Minute
+
+// Run runs every check that applies to a target as a subtest. A check fails if
+// the target does not have the property, or if it is said to deviate and does
+// not.
+func Run(t *testing.T, target Target) {
+	t.Helper()
+	for _, id := range target.unknown() {
+		t.Errorf("%s: the tables have %q, which is no check", target.Name, id)
+	}
+	// In real time checks mostly wait, so more of them run than t.Parallel lets.
+	var running sync.WaitGroup
+	defer running.Wait()
+	slots := make(chan struct{}, atOnceInRealTime)
+	for _, c := range Checks() {
+		if _, never := target.Never[c.ID]; never || c.Slow && !target.Bubble && !target.Slow {
+			continue
+		}
+		if target.Bubble {
+			t.Run(c.ID, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { target.run(t, c) })
+			})
+			continue
+		}
+		running.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			t.Run(c.ID, func(t *testing.T) { target.run(t, c) })
+		})
+	}
+}
+
+const atOnceInRealTime = 16
+
+func (target Target) run(t *testing.T, c Check) {
+	e := &Env{id: c.ID}
+	e.Kinesis, e.DynamoDB = target.Clients(t)
+	if strings.HasPrefix(c.ID, "K.") && e.Kinesis == nil || strings.HasPrefix(c.ID, "D.") && e.DynamoDB == nil {
+		return
+	}
+	ctx := t.Context()
+	if !c.Slow {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	err := c.Run(ctx, e)
+	instead, deviates := target.Deviates[c.ID]
+	switch {
+	case err != nil && !deviates:
+		t.Errorf("%s: %v", target.Name, err)
+	case err == nil && deviates:
+		t.Errorf("%s no longer deviates (%s): remove the entry", target.Name, instead)
+	}
+}
+
+// unknown returns the IDs in the tables that no check has.
+func (target Target) unknown() []string {
+	var out []string
+	for _, table := range []map[string]string{target.Deviates, target.Never} {
+		for id := range table {
+			if !slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == id }) {
+				out = append(out, id)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
