@@ -8,6 +8,7 @@ type Aggregate struct {
 	pks     []uint32 // where in msg the length of each partition key stands
 	ehks    []uint32 // and of each explicit hash key
 	records int
+	first   int // where in msg the first record stands
 }
 
 // locateKeys fills the tables' offsets. In the order that writers use, tables
@@ -15,8 +16,13 @@ type Aggregate struct {
 func (a *Aggregate) locateKeys() {
 	pk, ehk := 0, 0
 	for i := 0; i < len(a.msg) && pk+ehk < len(a.pks)+len(a.ehks); {
-		tag, _, next, _ := nextField(a.msg, i)
-		_, at := uvarint(a.msg, i) // behind the tag, which may be longer than need be
+		at := i + 1
+		shortTag, next := shortString(a.msg, i)
+		tag := uint64(shortTag)
+		if next == 0 {
+			_, at = uvarint(a.msg, i) // tags, too, may be longer than need be
+			tag, _, next, _ = nextField(a.msg, i)
+		}
 		switch tag {
 		case tagPartitionKey:
 			a.pks[pk] = uint32(at)
@@ -35,47 +41,48 @@ func (a Aggregate) Len() int { return a.records }
 // Records yields the user records in order, each with its subsequence number,
 // counted from 0. It may be used more than once.
 func (a Aggregate) Records() iter.Seq2[int, Record] {
-	return func(yield func(int, Record) bool) { a.walk(0, 0, yield) }
+	return func(yield func(int, Record) bool) {
+		for i, n := a.first, 0; ; n++ {
+			var r Record
+			if i = a.read(i, &r); i == 0 || !yield(n, r) {
+				return
+			}
+		}
+	}
 }
 
-// walk yields the records from offset i of the message on, numbered from n, and
-// returns where it stopped and the next number.
+// read sets r, which is zero, to the first record at or behind offset i of the
+// message and returns where it ends, or 0 if there is none.
 //
 // What it reads has been checked; it looks again, and ends early, only because
 // the caller may have broken the rule not to change data.
-func (a *Aggregate) walk(i, n int, yield func(int, Record) bool) (int, int) {
+func (a *Aggregate) read(i int, r *Record) (end int) {
 	msg := a.msg
 	for i < len(msg) {
-		var r Record
 		if pk, ehk, data, next := shortRecord(msg, i); next > 0 {
 			if pk >= len(a.pks) || ehk >= len(a.ehks) {
-				break
+				return 0
 			}
 			r.PartitionKey = key(msg, a.pks[pk])
 			if ehk >= 0 {
 				r.ExplicitHashKey = key(msg, a.ehks[ehk])
 			}
 			r.Data = msg[data:next:next]
-			i = next
-		} else {
-			tag, v, next, f := nextField(msg, i)
-			if f != noFault {
-				break
-			}
-			i = next
-			if tag != tagRecord {
-				continue
-			}
-			if !a.record(&r, place{next - int(v), next}) {
-				break
-			}
+			return next
 		}
-		n++
-		if !yield(n-1, r) {
-			return i, n
+		tag, v, next, f := nextField(msg, i)
+		if f != noFault {
+			return 0
 		}
+		if tag == tagRecord {
+			if !a.record(r, place{next - int(v), next}) {
+				return 0
+			}
+			return next
+		}
+		i = next
 	}
-	return len(msg), n
+	return 0
 }
 
 // record sets r to the record at a place in the message.

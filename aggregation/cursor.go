@@ -13,14 +13,17 @@ type Cursor struct {
 }
 
 // Cursor returns a cursor in front of the first record.
-func (a Aggregate) Cursor() Cursor { return Cursor{a: a} }
+func (a Aggregate) Cursor() Cursor { return Cursor{a: a, at: a.first} }
 
 // Next returns the next record and its subsequence number, and false when there
 // is none.
 func (c *Cursor) Next() (sub int, r Record, ok bool) {
-	c.at, c.n = c.a.walk(c.at, c.n, func(n int, next Record) bool {
-		sub, r, ok = n, next, true
-		return false
-	})
-	return sub, r, ok
+	next := c.a.read(c.at, &r)
+	if next == 0 {
+		c.at = len(c.a.msg)
+		return 0, Record{}, false
+	}
+	c.at = next
+	c.n++
+	return c.n - 1, r, true
 }

@@ -76,6 +76,7 @@ func (d *Decoder) open(msg []byte) (Aggregate, error) {
 		pks:     offsets[:s.pks:s.pks],
 		ehks:    offsets[s.pks:n:n],
 		records: s.records,
+		first:   s.first,
 	}
 	a.locateKeys()
 	return a, nil
@@ -84,6 +85,7 @@ func (d *Decoder) open(msg []byte) (Aggregate, error) {
 // A summary is what a message turned out to hold.
 type summary struct {
 	records   int
+	first     int // where in the message the first record stands
 	pks, ehks int // entries of the tables
 
 	// What the tables must hold: one more than the highest index used.
@@ -93,15 +95,26 @@ type summary struct {
 // scan checks a whole message, so that reading it again cannot fail.
 func scan(msg []byte) (summary, error) {
 	if len(msg) > maxMessage {
-		return summary{}, malformed(faultTruncated, 0, -1)
+		return summary{}, malformed(faultTooLong, 0, -1)
 	}
 	var s summary
 	var r rawRecord
 	for i := 0; i < len(msg); {
+		// What writers make, fast; the same again below, slow but complete.
 		if pk, ehk, _, next := shortRecord(msg, i); next > 0 {
 			s.needPKs = max(s.needPKs, uint64(pk+1))
 			s.needEHKs = max(s.needEHKs, uint64(ehk+1))
-			s.records++
+			s.addRecord(i)
+			i = next
+			continue
+		}
+		switch tag, next := shortString(msg, i); tag {
+		case tagPartitionKey:
+			s.pks++
+			i = next
+			continue
+		case tagExplicitHashKey:
+			s.ehks++
 			i = next
 			continue
 		}
@@ -118,7 +131,7 @@ func scan(msg []byte) (summary, error) {
 			if at, f := r.parse(msg[:next], next-int(v)); f != noFault {
 				return s, malformed(f, at, s.records)
 			}
-			s.records++
+			s.addRecord(i)
 			// An index of 2^64-1 must not wrap round to a need of 0.
 			s.needPKs = max(s.needPKs, max(r.pk, r.pk+1))
 			if r.hasEHK {
@@ -131,6 +144,13 @@ func scan(msg []byte) (summary, error) {
 		return s, indexError(msg, s)
 	}
 	return s, nil
+}
+
+func (s *summary) addRecord(at int) {
+	if s.records == 0 {
+		s.first = at
+	}
+	s.records++
 }
 
 // indexError finds the first record that names a missing key, in a message

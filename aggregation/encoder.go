@@ -49,46 +49,33 @@ func NewEncoder(maxBytes int) *Encoder {
 	}
 }
 
-// A growth is what one more record does to an aggregate.
-type growth struct {
-	pk, ehk         int    // indexes of its keys
-	pkHash, ehkHash uint64 // of keys that are new
-	newPK, newEHK   bool
-	inner           int // size of the message Record
-	record          int // and with its tag and length
-	size            int // of the whole aggregate afterwards
-}
-
-// measure finds out what r would do, changing nothing.
-func (e *Encoder) measure(r *Record, g *growth) {
-	size := overhead
-	if e.records > 0 {
-		size = e.Size()
-	}
-	pk, hash, found := e.pks.find(r.PartitionKey)
-	if g.pk, g.pkHash, g.newPK = pk, hash, !found; !found {
+// measure finds out what r would do, changing nothing: which entries of the key
+// tables it uses, the size of its message, and of the whole aggregate with it.
+func (e *Encoder) measure(r *Record) (pk, ehk entry, inner, size int) {
+	size = overhead + len(e.pks.wire) + len(e.ehks.wire) + e.recordBytes()
+	if pk = e.pks.find(r.PartitionKey); !e.pks.has(pk) {
 		size += fieldSize(len(r.PartitionKey))
 	}
-	inner := 1 + uvarintSize(pk) + fieldSize(len(r.Data))
+	inner = 1 + uvarintSize(pk.index) + fieldSize(len(r.Data))
 	if r.ExplicitHashKey != "" {
-		ehk, hash, found := e.ehks.find(r.ExplicitHashKey)
-		if g.ehk, g.ehkHash, g.newEHK = ehk, hash, !found; !found {
+		if ehk = e.ehks.find(r.ExplicitHashKey); !e.ehks.has(ehk) {
 			size += fieldSize(len(r.ExplicitHashKey))
 		}
-		inner += 1 + uvarintSize(ehk)
+		inner += 1 + uvarintSize(ehk.index)
 	}
 	if r.Tags.fields != "" {
 		inner += r.Tags.size()
 	}
-	g.inner, g.record = inner, fieldSize(inner)
-	g.size = size + g.record
+	return pk, ehk, inner, size + fieldSize(inner)
 }
+
+// recordBytes is the size of the records on the wire.
+func (e *Encoder) recordBytes() int { return len(e.buf) - e.start }
 
 // SizeWith returns the exact size the aggregate would have with r appended.
 func (e *Encoder) SizeWith(r Record) int {
-	var g growth
-	e.measure(&r, &g)
-	return g.size
+	_, _, _, size := e.measure(&r)
+	return size
 }
 
 // Append adds a record to the end of the aggregate. It copies the record, which
@@ -102,57 +89,83 @@ func (e *Encoder) SizeWith(r Record) int {
 // that Kinesis allows are the caller's to check. After any error the aggregate
 // is as it was.
 func (e *Encoder) Append(r Record) error {
-	var g growth
-	e.measure(&r, &g)
-	switch {
-	case g.size > e.max && e.records > 0:
-		return ErrFull
-	case g.size > maxMessage:
-		return fmt.Errorf("aggregation: append: record makes %d bytes, more than the %d of a protobuf message", g.size, maxMessage)
-	case g.newPK && !utf8.ValidString(r.PartitionKey):
-		return fmt.Errorf("aggregation: append: partition key: %w", errUTF8)
+	pk, ehk, inner, size := e.measure(&r)
+	if size > e.max && (e.records > 0 || size > maxMessage) {
+		return e.refuse(size)
 	}
-	if g.newEHK {
-		if _, err := shardmap.ParseHashKey(r.ExplicitHashKey); err != nil {
-			return fmt.Errorf("aggregation: append: explicit %w", err)
+	newPK, newEHK := !e.pks.has(pk), r.ExplicitHashKey != "" && !e.ehks.has(ehk)
+	if newPK || newEHK {
+		if err := checkKeys(&r); err != nil {
+			return err
 		}
-		e.ehks.add(r.ExplicitHashKey, g.ehkHash)
 	}
-	if g.newPK {
-		e.pks.add(r.PartitionKey, g.pkHash)
+	if newPK {
+		e.pks.add(r.PartitionKey, pk.hash)
 	}
-	e.write(&r, &g)
+	if newEHK {
+		e.ehks.add(r.ExplicitHashKey, ehk.hash)
+	}
+
+	n, record := len(e.buf), fieldSize(inner)
+	if cap(e.buf)-n < record+md5.Size {
+		e.grow(record + md5.Size)
+		n = len(e.buf)
+	}
+	e.buf = e.buf[:n+record]
+	b := e.buf[n:]
+	b[0] = tagRecord
+	i := putUvarint(b, 1, inner)
+	b[i] = tagPartitionKeyIndex
+	i = putUvarint(b, i+1, pk.index)
+	if r.ExplicitHashKey != "" {
+		b[i] = tagExplicitHashKeyIndex
+		i = putUvarint(b, i+1, ehk.index)
+	}
+	b[i] = tagData
+	i = putUvarint(b, i+1, len(r.Data))
+	i += copy(b[i:], r.Data)
+	if r.Tags.fields != "" {
+		r.Tags.appendTo(b[:i])
+	}
 	e.records++
 	return nil
 }
 
-func (e *Encoder) write(r *Record, g *growth) {
-	if cap(e.buf)-len(e.buf) < g.record+md5.Size {
-		e.grow(g.record + md5.Size)
+// refuse returns why an aggregate of the given size cannot be.
+func (e *Encoder) refuse(size int) error {
+	if e.records > 0 {
+		return ErrFull
 	}
-	b := append(e.buf, tagRecord)
-	b = binary.AppendUvarint(b, uint64(g.inner))
-	b = append(b, tagPartitionKeyIndex)
-	b = binary.AppendUvarint(b, uint64(g.pk))
-	if r.ExplicitHashKey != "" {
-		b = append(b, tagExplicitHashKeyIndex)
-		b = binary.AppendUvarint(b, uint64(g.ehk))
+	return fmt.Errorf("aggregation: append: record makes %d bytes, a protobuf message holds at most %d", size, maxMessage)
+}
+
+func checkKeys(r *Record) error {
+	if !utf8.ValidString(r.PartitionKey) {
+		return fmt.Errorf("aggregation: append: partition key: %w", errUTF8)
 	}
-	b = append(b, tagData)
-	b = binary.AppendUvarint(b, uint64(len(r.Data)))
-	b = append(b, r.Data...)
-	if r.Tags.fields != "" {
-		b = r.Tags.appendTo(b)
+	if r.ExplicitHashKey == "" {
+		return nil
 	}
-	e.buf = b
+	if _, err := shardmap.ParseHashKey(r.ExplicitHashKey); err != nil {
+		return fmt.Errorf("aggregation: append: explicit %w", err)
+	}
+	return nil
+}
+
+func putUvarint(b []byte, i, v int) int {
+	if v < 0x80 {
+		b[i] = byte(v)
+		return i + 1
+	}
+	return i + binary.PutUvarint(b[i:], uint64(v))
 }
 
 // grow makes room for n more bytes, doubling up to what the maximum asks for.
 func (e *Encoder) grow(n int) {
+	records := e.buf[e.start:]
 	e.start = max(e.start, minHeadroom)
-	records := e.buf[min(e.start, len(e.buf)):]
 	need := e.start + len(records) + n
-	buf := make([]byte, e.start, max(need, min(2*cap(e.buf), e.start+e.max), 2*minHeadroom))
+	buf := make([]byte, e.start, max(need, e.start+min(2*cap(e.buf), e.max), 2*minHeadroom))
 	e.buf = append(buf, records...)
 }
 
@@ -164,7 +177,7 @@ func (e *Encoder) Size() int {
 	if e.records == 0 {
 		return 0
 	}
-	return overhead + len(e.pks.wire) + len(e.ehks.wire) + len(e.buf) - e.start
+	return overhead + len(e.pks.wire) + len(e.ehks.wire) + e.recordBytes()
 }
 
 // First returns the first record, or the zero Record if there is none. Its hash
@@ -185,7 +198,7 @@ func (e *Encoder) First() Record {
 func (e *Encoder) Records() iter.Seq2[int, Record] {
 	return func(yield func(int, Record) bool) {
 		n := 0
-		msg := e.buf[min(e.start, len(e.buf)):]
+		msg := e.buf[e.start:]
 		for at, raw := range rawRecords(msg) {
 			var r Record
 			raw.set(&r, msg, at)
@@ -272,7 +285,7 @@ func (e *Encoder) Reset() {
 		return
 	}
 	e.records = 0
-	e.buf = e.buf[:min(e.start, len(e.buf))]
+	e.buf = e.buf[:e.start]
 	e.pks.truncate(0)
 	e.ehks.truncate(0)
 }

@@ -68,6 +68,7 @@ var faults = [...]struct {
 	reason Reason
 	detail string
 }{
+	faultTooLong:             {ReasonSyntax, "message of more than 2 GiB"},
 	faultTruncated:           {ReasonSyntax, "field reaches past its message"},
 	faultVarint:              {ReasonSyntax, "varint of more than 64 bits"},
 	faultFieldNumber:         {ReasonSyntax, "field number outside 1 to 536870911"},

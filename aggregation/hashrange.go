@@ -27,7 +27,7 @@ func (a Aggregate) InRange(r HashRange) (bool, error) {
 	in := true
 	var pks, ehks marks
 	n := 0
-	for _, raw := range rawRecords(a.msg) {
+	for _, raw := range rawRecords(a.msg[a.first:]) {
 		switch {
 		case !a.holds(raw):
 			return true, errors.New("aggregation: shard range: data was changed after Decode")

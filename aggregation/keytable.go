@@ -33,32 +33,40 @@ type slot struct {
 
 const minSlots = 16
 
-// find returns the index of key, or the index it would get and false. The hash
-// is for add.
-func (t *keyTable) find(key string) (index int, hash uint64, ok bool) {
-	if len(t.ends) > 0 {
+// An entry says where a key stands in its table, or would stand.
+type entry struct {
+	index int
+	hash  uint64 // for add
+}
+
+// find returns the entry of key, which is behind the last if key is new.
+func (t *keyTable) find(key string) entry {
+	if t.last < len(t.ends) {
 		if at := t.ends[t.last]; string(t.wire[at.from:at.to]) == key {
-			return t.last, 0, true
+			return entry{index: t.last}
 		}
 	}
 	return t.lookUp(key)
 }
 
-func (t *keyTable) lookUp(key string) (index int, hash uint64, ok bool) {
+// has reports whether an entry that find returned is in the table.
+func (t *keyTable) has(e entry) bool { return e.index < len(t.ends) }
+
+func (t *keyTable) lookUp(key string) entry {
 	if t.slots == nil {
 		t.seed = maphash.MakeSeed()
 		t.slots = make([]slot, minSlots)
 	}
-	hash = maphash.String(t.seed, key)
+	hash := maphash.String(t.seed, key)
 	mask := len(t.slots) - 1
 	for i := int(hash) & mask; t.slots[i].key != 0; i = (i + 1) & mask {
 		s := t.slots[i]
 		if s.hash == uint32(hash>>32) && t.at(int(s.key-1)) == key {
 			t.last = int(s.key - 1)
-			return t.last, hash, true
+			return entry{index: t.last}
 		}
 	}
-	return len(t.ends), hash, false
+	return entry{index: len(t.ends), hash: hash}
 }
 
 // at returns key i. The string aliases the table's memory: it is good until the

@@ -31,6 +31,7 @@ type fault uint8
 
 const (
 	noFault fault = iota
+	faultTooLong
 	faultTruncated
 	faultVarint
 	faultFieldNumber
@@ -146,6 +147,18 @@ func shortRecord(msg []byte, i int) (pk, ehk, data, next int) {
 	return pk, ehk, i + at, i + end
 }
 
+// shortString reads the field at b[i] if it has a one-byte tag, is a string,
+// bytes or message of less than 128 bytes, and is whole. It returns the tag and
+// where the field ends, or an end of 0, which leaves the field to nextField.
+func shortString(b []byte, i int) (tag byte, next int) {
+	if i+1 < len(b) && b[i]&0x87 == 2 && b[i+1] < 0x80 {
+		if next = i + 2 + int(b[i+1]); next <= len(b) {
+			return b[i], next
+		}
+	}
+	return 0, 0
+}
+
 // short bounds what shortUvarint can read. It returns more for a longer varint.
 const short = 1 << 14
 
@@ -158,9 +171,9 @@ func shortUvarint(b []byte, i int) (v, next int) {
 	return v&0x7f | int(b[i+1])<<7, i + 2
 }
 
-// parse reads the message Record that is b[i:]: fields in any order, the last of repeated
-// ones counting, unknown ones skipped. If that fails it returns the fault and the
-// offset of the field at fault.
+// parse reads the message Record that is b[i:]: fields in any order, the last of
+// repeated ones counting, unknown ones skipped. If that fails it returns the
+// fault and the offset of the field at fault.
 func (r *rawRecord) parse(b []byte, i int) (int, fault) {
 	*r = rawRecord{data: -1}
 	start := i
