@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"maps"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,4 +84,229 @@ func sum(m map[string]int) (n int) {
 		n += v
 	}
 	return n
+}
+
+func TestJoinAndLeaveMoveNoMoreThanTheyMust(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(12))
+		defer f.end()
+		f.start("a")
+		time.Sleep(2 * time.Second)
+		b := f.start("b")
+		time.Sleep(20 * time.Second)
+		if diff := cmp.Diff(map[string]int{"a": 6, "b": 6}, f.counts()); diff != "" {
+			t.Fatal(diff)
+		}
+		moves := f.moved()
+		f.start("c")
+		time.Sleep(20 * time.Second)
+		if diff := cmp.Diff(map[string]int{"a": 4, "b": 4, "c": 4}, f.counts()); diff != "" {
+			t.Error(diff)
+		}
+		if got := f.moved() - moves; got > 4+1 {
+			t.Errorf("%d moves when c joined, want 4", got)
+		}
+		moves = f.moved()
+		f.leave(b)
+		time.Sleep(time.Second)
+		if got := sum(f.counts()); got != 12 {
+			t.Errorf("%d leases held a second after b left, want 12", got)
+		}
+		time.Sleep(time.Minute)
+		if got := f.moved() - moves; got != 0 {
+			t.Errorf("the leader moved %d leases after b left, want 0: b gave each to its successor", got)
+		}
+	})
+}
+
+func TestLeaderLeavesWithoutAGap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := lease.NewMemoryStore()
+		f := newFleet(t, store, newStream(6))
+		defer f.end()
+		a := f.start("a")
+		time.Sleep(time.Second)
+		f.start("b")
+		time.Sleep(30 * time.Second)
+		f.leave(a)
+		if lock, _ := store.Lock(t.Context()); lock.Owner == "a" {
+			t.Error("the lock is still there")
+		}
+		snap, _ := store.Snapshot(t.Context())
+		for _, w := range snap.Workers {
+			if w.ID == "a" {
+				t.Error("the worker row is still there")
+			}
+		}
+		time.Sleep(time.Second)
+		if got := f.counts()["b"]; got != 6 {
+			t.Errorf("b holds %d leases a second later, want 6", got)
+		}
+	})
+}
+
+func TestSplitAndMergeParentsBeforeChildren(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := lease.NewMemoryStore()
+		s := newStream(3)
+		f := newFleet(t, store, s)
+		defer f.end()
+		f.start("a")
+		f.start("b")
+		time.Sleep(20 * time.Second)
+		s.split(shardID(0))             // → 3, 4
+		s.merge(shardID(1), shardID(2)) // → 5
+		s.split(shardID(3))             // → 6, 7 before 3 was ever read
+		s.merge(shardID(4), shardID(5)) // → 8
+		time.Sleep(20 * time.Second)
+		f.mu.Lock()
+		for id, want := range map[string]bool{shardID(6): true, shardID(7): true, shardID(8): true, shardID(0): false, shardID(5): false} {
+			if got := f.holders[id] != ""; got != want {
+				t.Errorf("%s held: %v, want %v", id, got, want)
+			}
+		}
+		f.mu.Unlock()
+		time.Sleep(time.Minute)
+		snap, _ := store.Snapshot(t.Context())
+		for _, r := range snap.Rows {
+			if r.Finished() {
+				t.Errorf("the row of %s is still there: %+v", r.Key, r)
+			}
+		}
+		if s.lists > 3 {
+			t.Errorf("the shards were listed %d times", s.lists)
+		}
+	})
+}
+
+func TestChildrenStartWithinTwoSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStream(2)
+		f := newFleet(t, lease.NewMemoryStore(), s)
+		defer f.end()
+		f.start("a")
+		f.start("b")
+		time.Sleep(20 * time.Second)
+		s.merge(shardID(0), shardID(1)) // one parent on each worker
+		time.Sleep(3 * time.Second)     // hold looks every second, and stops for a moment to finish
+		if got := sum(f.counts()); got != 1 {
+			t.Errorf("%d shards held, want the child alone", got)
+		}
+	})
+}
+
+// A worker whose calls hang for longer than the failover time stops before
+// anyone else may start, and stores nothing afterwards.
+func TestPausedWorkerStopsBeforeItsLeaseExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(4))
+		defer f.end()
+		f.start("a")
+		b := f.start("b")
+		time.Sleep(20 * time.Second)
+		b.store.pause()
+		time.Sleep(9100 * time.Millisecond)
+		if got := f.counts()["b"]; got != 0 {
+			t.Errorf("9.1 s after its last renewal b still works on %d shards", got)
+		}
+		time.Sleep(10 * time.Second)
+		if got := f.counts()["a"]; got != 4 {
+			t.Errorf("a holds %d shards, want 4", got)
+		}
+		b.store.resume() // what hung arrives now
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff(map[string]int{"a": 2, "b": 2}, f.counts()); diff != "" {
+			t.Error(diff)
+		}
+		if len(f.backwards) > 0 {
+			t.Error(f.backwards)
+		}
+	})
+}
+
+// Every kind of call loses its answer now and then. Nothing is lost by it.
+func TestLostAnswersCostNothing(t *testing.T) {
+	t.Parallel()
+	ops := []string{"renew", "checkpoint", "assign", "take", "hand off", "release", "create", "delete",
+		"put worker", "swap lock", "snapshot", "owned", "row", "lock", "delete worker"}
+	for _, op := range ops {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStream(4)
+				f := newFleet(t, lease.NewMemoryStore(), s)
+				lost := 0
+				f.onLost = func(lease.LostInfo) { lost++ }
+				defer f.end()
+				for _, id := range []string{"a", "b", "c"} {
+					w := f.start(id)
+					n := 0
+					w.store.faults(func(got string) (error, bool) {
+						if got != op {
+							return nil, false
+						}
+						n++
+						return nil, n%2 == 1
+					})
+					time.Sleep(15 * time.Second)
+				}
+				s.split(shardID(0))
+				s.merge(shardID(1), shardID(2))
+				time.Sleep(30 * time.Second)
+				f.leave(f.workers["b"])
+				time.Sleep(30 * time.Second)
+				if got := sum(f.counts()); got != 4 {
+					t.Errorf("%d shards held, want 4: %v", got, f.counts())
+				}
+				if lost > 0 {
+					t.Errorf("%d leases lost", lost)
+				}
+			})
+		})
+	}
+}
+
+func TestOutageShorterThanTheFenceGoesUnnoticed(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		outage time.Duration
+		lost   bool
+	}{{4 * time.Second, false}, {3 * time.Minute, true}}
+	for _, tt := range tests {
+		t.Run(tt.outage.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, lease.NewMemoryStore(), newStream(9))
+				lost := 0
+				f.onLost = func(lease.LostInfo) { lost++ }
+				defer f.end()
+				var out atomic.Bool
+				for _, id := range []string{"a", "b", "c"} {
+					f.start(id).store.faults(func(string) (error, bool) {
+						if out.Load() {
+							return errCut, false
+						}
+						return nil, false
+					})
+				}
+				time.Sleep(30 * time.Second)
+				before, moves := f.counts(), f.moved()
+				out.Store(true)
+				time.Sleep(tt.outage)
+				out.Store(false)
+				time.Sleep(time.Minute)
+				if diff := cmp.Diff(before, f.counts()); diff != "" || f.moved() != moves {
+					t.Errorf("%d moves after the outage: %s", f.moved()-moves, diff)
+				}
+				if (lost > 0) != tt.lost {
+					t.Errorf("%d leases lost", lost)
+				}
+			})
+		})
+	}
 }

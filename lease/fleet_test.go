@@ -120,8 +120,12 @@ type fleet struct {
 	holders map[string]string // shard → worker, while hold runs and its work context lives
 	begun   map[string]int    // holds per shard
 	moves   int               // leases moved by leaders
-	lines   []string          // of log
-	workers map[string]*worker
+	onLost  func(lease.LostInfo)
+
+	stored    map[string]checkpoint.Position
+	backwards []string // positions stored that lie before one stored earlier
+	lines     []string // of log
+	workers   map[string]*worker
 }
 
 type worker struct {
@@ -144,7 +148,7 @@ const failover = 10 * time.Second
 // is closed, then finishes it.
 func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 	f.t.Helper()
-	w := &worker{id: id, store: &faulty{Store: f.store, id: id}, done: make(chan error, 1)}
+	w := &worker{id: id, store: &faulty{Store: f.store, id: id, onWrite: f.written}, done: make(chan error, 1)}
 	c, err := lease.New(w.store, f.stream, append([]func(*lease.Options){func(o *lease.Options) {
 		o.WorkerID = id
 		o.FailoverTime = failover
@@ -153,6 +157,14 @@ func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 			defer f.mu.Unlock()
 			f.moves++
 			f.logf("%s moves %s from %q to %q: %s", id, i.Shard, i.From, i.To, i.Reason)
+		}
+		o.Events.Lost = func(i lease.LostInfo) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.logf("%s loses %s: %v", id, i.Shard, i.Err)
+			if f.onLost != nil {
+				f.onLost(i)
+			}
 		}
 		o.Events.Elected = func(i lease.ElectedInfo) {
 			f.mu.Lock()
@@ -170,6 +182,22 @@ func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 		w.done <- c.Run(ctx, func(fetch, work context.Context, h *lease.Held) error { return f.hold(w, fetch, work, h) })
 	}()
 	return w
+}
+
+// written checks what the worker's rows become.
+func (f *fleet) written(w lease.Write) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.Op != lease.Checkpoint {
+		return
+	}
+	if f.stored == nil {
+		f.stored = make(map[string]checkpoint.Position)
+	}
+	if was := f.stored[w.Key()]; w.Checkpoint.Compare(was) < 0 {
+		f.backwards = append(f.backwards, fmt.Sprintf("%s: %v after %v", w.Key(), w.Checkpoint, was))
+	}
+	f.stored[w.Key()] = w.Checkpoint
 }
 
 func (f *fleet) logf(format string, args ...any) {
@@ -287,7 +315,10 @@ type faulty struct {
 	mu     sync.Mutex
 	calls  uint64
 	isCut  bool
+	paused chan struct{}                           // closed at the end of a pause; nil outside one
 	onCall func(op string) (fail error, lose bool) // nil: no faults
+
+	onWrite func(lease.Write) // told of every write made
 }
 
 var errCut = errors.New("test: cut off")
@@ -297,6 +328,34 @@ func (s *faulty) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.isCut = true
+}
+
+// faults sets what happens to calls; the function is called one at a time.
+func (s *faulty) faults(onCall func(op string) (fail error, lose bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onCall = onCall
+}
+
+// pause makes calls hang until resume, before they are made. A call given up
+// meanwhile is made nevertheless, when nobody waits for it any more.
+func (s *faulty) pause() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = make(chan struct{})
+}
+
+func (s *faulty) resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.paused)
+	s.paused = nil
+}
+
+func (s *faulty) hung() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused
 }
 
 func (s *faulty) fault(op string) (fail error, lose bool) {
@@ -319,8 +378,16 @@ func (s *faulty) latency(op string) time.Duration {
 	return time.Millisecond + time.Duration(pace.Hash(s.id, op, "latency", s.calls)%uint64(9*time.Millisecond))
 }
 
-func with[T any](s *faulty, op string, do func() (T, error)) (T, error) {
+func with[T any](ctx context.Context, s *faulty, op string, do func(context.Context) (T, error)) (T, error) {
 	var zero T
+	if hung := s.hung(); hung != nil {
+		select {
+		case <-hung:
+		case <-ctx.Done():
+			context.AfterFunc(closing{Context: context.WithoutCancel(ctx), done: hung}, func() { _, _ = do(context.WithoutCancel(ctx)) })
+			return zero, context.Cause(ctx)
+		}
+	}
 	half := s.latency(op) / 2
 	time.Sleep(half)
 	defer time.Sleep(half)
@@ -328,7 +395,7 @@ func with[T any](s *faulty, op string, do func() (T, error)) (T, error) {
 	if fail != nil {
 		return zero, fail
 	}
-	out, err := do()
+	out, err := do(ctx)
 	if s.cutNow() {
 		return zero, errCut
 	}
@@ -338,6 +405,23 @@ func with[T any](s *faulty, op string, do func() (T, error)) (T, error) {
 	return out, err
 }
 
+// closing is a context that ends when a channel is closed.
+type closing struct {
+	context.Context
+	done <-chan struct{}
+}
+
+func (c closing) Done() <-chan struct{} { return c.done }
+
+func (c closing) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
 func (s *faulty) cutNow() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -345,36 +429,42 @@ func (s *faulty) cutNow() bool {
 }
 
 func (s *faulty) Row(ctx context.Context, key string) (lease.Row, error) {
-	return with(s, "row", func() (lease.Row, error) { return s.Store.Row(ctx, key) })
+	return with(ctx, s, "row", func(ctx context.Context) (lease.Row, error) { return s.Store.Row(ctx, key) })
 }
 
 func (s *faulty) Snapshot(ctx context.Context) (lease.Snapshot, error) {
-	return with(s, "snapshot", func() (lease.Snapshot, error) { return s.Store.Snapshot(ctx) })
+	return with(ctx, s, "snapshot", func(ctx context.Context) (lease.Snapshot, error) { return s.Store.Snapshot(ctx) })
 }
 
 func (s *faulty) Owned(ctx context.Context, owner string) ([]string, error) {
-	return with(s, "owned", func() ([]string, error) { return s.Store.Owned(ctx, owner) })
+	return with(ctx, s, "owned", func(ctx context.Context) ([]string, error) { return s.Store.Owned(ctx, owner) })
 }
 
 func (s *faulty) Write(ctx context.Context, w lease.Write) (lease.Row, error) {
-	return with(s, w.Op.String(), func() (lease.Row, error) { return s.Store.Write(ctx, w) })
+	return with(ctx, s, w.Op.String(), func(ctx context.Context) (lease.Row, error) {
+		row, err := s.Store.Write(ctx, w)
+		if err == nil && s.onWrite != nil {
+			s.onWrite(w)
+		}
+		return row, err
+	})
 }
 
 func (s *faulty) PutWorker(ctx context.Context, w lease.Worker) error {
-	_, err := with(s, "put worker", func() (struct{}, error) { return struct{}{}, s.Store.PutWorker(ctx, w) })
+	_, err := with(ctx, s, "put worker", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.PutWorker(ctx, w) })
 	return err
 }
 
 func (s *faulty) DeleteWorker(ctx context.Context, w lease.Worker) error {
-	_, err := with(s, "delete worker", func() (struct{}, error) { return struct{}{}, s.Store.DeleteWorker(ctx, w) })
+	_, err := with(ctx, s, "delete worker", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.DeleteWorker(ctx, w) })
 	return err
 }
 
 func (s *faulty) Lock(ctx context.Context) (lease.Lock, error) {
-	return with(s, "lock", func() (lease.Lock, error) { return s.Store.Lock(ctx) })
+	return with(ctx, s, "lock", func(ctx context.Context) (lease.Lock, error) { return s.Store.Lock(ctx) })
 }
 
 func (s *faulty) SwapLock(ctx context.Context, seen, next lease.Lock) error {
-	_, err := with(s, "swap lock", func() (struct{}, error) { return struct{}{}, s.Store.SwapLock(ctx, seen, next) })
+	_, err := with(ctx, s, "swap lock", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.SwapLock(ctx, seen, next) })
 	return err
 }

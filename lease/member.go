@@ -137,7 +137,8 @@ func (m *member) loop(ctx, base context.Context) error {
 		next := earlier(m.due.report, m.due.watch)
 		if m.lead.leading {
 			next = earlier(next, m.due.beat)
-		} else {
+		}
+		if m.discovers() {
 			next = earlier(next, m.due.discover)
 		}
 		if !m.due.phase.IsZero() {
@@ -162,7 +163,7 @@ func (m *member) step(ctx, base context.Context) error {
 	if m.takeLookNow() || !time.Now().Before(m.due.watch) {
 		m.watch(ctx, base)
 	}
-	if !m.lead.leading && !time.Now().Before(m.due.discover) {
+	if m.discovers() && !time.Now().Before(m.due.discover) {
 		m.discover(ctx, base)
 	}
 	if !m.due.phase.IsZero() && !time.Now().Before(m.due.phase) {
@@ -277,6 +278,12 @@ func (m *member) tellBad(bad []*RowError) {
 		}
 	}
 	m.skipped = seen
+}
+
+// discovers reports whether somebody else can give this worker a lease: the
+// leader, or as leader's another worker that stops.
+func (m *member) discovers() bool {
+	return !m.lead.leading || len(m.observer.workers) > 1
 }
 
 // discover looks for leases that were assigned to this worker, and for held ones
