@@ -70,9 +70,9 @@ func (s *Service) describe(t *table, now time.Time) *tableDescription {
 		d.AttributeDefinitions = append(d.AttributeDefinitions, definition{name, string(t.defs[name])})
 	}
 	if t.units == (throughput{}) {
-		d.BillingModeSummary = &billing{"PAY_PER_REQUEST", seconds(t.switchd)}
-	} else if !t.switchd.IsZero() {
-		d.BillingModeSummary = &billing{"PROVISIONED", seconds(t.switchd)}
+		d.BillingModeSummary = &billing{"PAY_PER_REQUEST", seconds(t.billedAt)}
+	} else if !t.billedAt.IsZero() {
+		d.BillingModeSummary = &billing{"PROVISIONED", seconds(t.billedAt)}
 	}
 	if t.class != "" {
 		d.TableClassSummary = &classSummary{t.class}

@@ -10,6 +10,7 @@ import (
 const (
 	maxGlobalIndexes = 20
 	maxLocalIndexes  = 5
+	maxTags          = 50
 )
 
 func (s *Service) createTable(r *request) (any, error) {
@@ -85,6 +86,11 @@ func (r *request) noStream() {
 	r.fail(sub.done())
 }
 
+func errTags(n int) error {
+	return invalidf("a resource can have at most %d tags, not %d", maxTags, n)
+}
+
+// tags takes Tags.
 func (r *request) tags() map[string]string {
 	tags := map[string]string{}
 	for _, sub := range r.objects("Tags") {
@@ -99,8 +105,8 @@ func (r *request) tags() map[string]string {
 		tags[key] = value
 		r.fail(sub.done())
 	}
-	if len(tags) > 50 {
-		r.fail(invalidf("a resource can have at most 50 tags, not %d", len(tags)))
+	if len(tags) > maxTags {
+		r.fail(errTags(len(tags)))
 	}
 	return tags
 }

@@ -1,53 +1,34 @@
 package dynamo
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
 )
 
 func (s *Service) describeTable(r *request) (any, error) {
-	name := r.table(s.opts.Identity)
-	if err := r.done(); err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, err := s.find(name, now)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"Table": s.describe(t, now)}, nil
+	return s.withTable(r, r.table(s.opts.Identity), func(t *table, now time.Time) (any, error) {
+		return map[string]any{"Table": s.describe(t, now)}, nil
+	})
 }
 
 func (s *Service) deleteTable(r *request) (any, error) {
-	name := r.table(s.opts.Identity)
-	if err := r.done(); err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, err := s.find(name, now)
-	if err != nil {
-		return nil, err
-	}
-	switch status := t.status(now); {
-	case status == "DELETING":
-		return map[string]any{"TableDescription": s.describe(t, now)}, nil
-	case status != "ACTIVE":
-		return nil, errInUse("Attempt to change a resource which is still in use: Table is being %s: %s", pastOf(status), name)
-	case t.guarded:
-		return nil, api.Errorf("ValidationException", "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
-	}
-	t.goneAt = now.Add(s.opts.DeleteTable)
-	d := s.describe(t, now)
-	s.settle(now)
-	return map[string]any{"TableDescription": d}, nil
+	return s.withTable(r, r.table(s.opts.Identity), func(t *table, now time.Time) (any, error) {
+		switch status := t.status(now); {
+		case status == "DELETING":
+			return map[string]any{"TableDescription": s.describe(t, now)}, nil
+		case status != "ACTIVE":
+			return nil, errInUse("Attempt to change a resource which is still in use: Table is being %s: %s", pastOf(status), t.name)
+		case t.guarded:
+			return nil, errors.New("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+		}
+		t.goneAt = now.Add(s.opts.DeleteTable)
+		d := s.describe(t, now)
+		s.settle(now)
+		return map[string]any{"TableDescription": d}, nil
+	})
 }
 
 // pastOf returns the participle of a state such as CREATING.

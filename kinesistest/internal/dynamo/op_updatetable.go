@@ -25,27 +25,24 @@ type alteration struct {
 func (s *Service) updateTable(r *request) (any, error) {
 	name := r.table(s.opts.Identity)
 	a := r.alteration()
-	if err := r.done(); err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, err := s.find(name, now)
-	if err != nil {
-		return nil, err
-	}
-	if status := t.status(now); status != "ACTIVE" {
-		return nil, errInUse("Attempt to change a resource which is still in use: Table is being %s: %s", pastOf(status), name)
-	}
-	if len(a.creates)+len(a.deletes) > 1 || slices.ContainsFunc(t.indexes, func(ix *index) bool { return ix.status(now) != "ACTIVE" }) && len(a.creates)+len(a.deletes) > 0 {
-		return nil, api.Errorf("LimitExceededException", "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table")
-	}
-	d, err := s.alter(t, a, now)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"TableDescription": d}, nil
+	return s.withTable(r, name, func(t *table, now time.Time) (any, error) {
+		if status := t.status(now); status != "ACTIVE" {
+			return nil, errInUse("Attempt to change a resource which is still in use: Table is being %s: %s", pastOf(status), name)
+		}
+		if online := len(a.creates) + len(a.deletes); online > 1 || online == 1 && t.indexing(now) {
+			return nil, api.Errorf("LimitExceededException", "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table")
+		}
+		d, err := s.alter(t, a, now)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]any{"TableDescription": d}, nil
+	})
+}
+
+// indexing reports whether an index is being created or deleted.
+func (t *table) indexing(now time.Time) bool {
+	return slices.ContainsFunc(t.indexes, func(ix *index) bool { return ix.status(now) != "ACTIVE" })
 }
 
 func (r *request) alteration() *alteration {
@@ -114,7 +111,7 @@ func (s *Service) alter(t *table, a *alteration, now time.Time) (*tableDescripti
 
 	until := now.Add(s.opts.CreateIndex)
 	if billed == (throughput{}) && t.units != billed {
-		t.switchd = now
+		t.billedAt = now
 		for _, ix := range t.indexes {
 			ix.units = throughput{}
 		}

@@ -90,13 +90,14 @@ type Service struct {
 
 	mu     sync.Mutex // guards tables and all below it; held for memory work only
 	tables map[string]*table
-	made   int // tables made so far
+	made   int              // tables made so far
+	tokens map[string]token // of transactions applied in the last minutes
 }
 
 // New returns a service without tables.
 func New(o Options) *Service {
 	o.Limits = o.Limits.withDefaults()
-	return &Service{opts: o, tables: map[string]*table{}}
+	return &Service{opts: o, tables: map[string]*table{}, tokens: map[string]token{}}
 }
 
 // An operation reads its members from a request and returns the response, or
@@ -104,19 +105,28 @@ func New(o Options) *Service {
 type operation func(*Service, *request) (any, error)
 
 var operations = map[string]operation{
-	"BatchGetItem":   (*Service).batchGetItem,
-	"BatchWriteItem": (*Service).batchWriteItem,
-	"CreateTable":    (*Service).createTable,
-	"DeleteItem":     (*Service).deleteItem,
-	"DeleteTable":    (*Service).deleteTable,
-	"DescribeTable":  (*Service).describeTable,
-	"GetItem":        (*Service).getItem,
-	"ListTables":     (*Service).listTables,
-	"PutItem":        (*Service).putItem,
-	"Query":          (*Service).query,
-	"Scan":           (*Service).scan,
-	"UpdateItem":     (*Service).updateItem,
-	"UpdateTable":    (*Service).updateTable,
+	"BatchGetItem":              (*Service).batchGetItem,
+	"BatchWriteItem":            (*Service).batchWriteItem,
+	"CreateTable":               (*Service).createTable,
+	"DeleteItem":                (*Service).deleteItem,
+	"DeleteTable":               (*Service).deleteTable,
+	"DescribeContinuousBackups": (*Service).describeContinuousBackups,
+	"DescribeTable":             (*Service).describeTable,
+	"DescribeTimeToLive":        (*Service).describeTimeToLive,
+	"GetItem":                   (*Service).getItem,
+	"ListTables":                (*Service).listTables,
+	"ListTagsOfResource":        (*Service).listTagsOfResource,
+	"PutItem":                   (*Service).putItem,
+	"Query":                     (*Service).query,
+	"Scan":                      (*Service).scan,
+	"TagResource":               (*Service).tagResource,
+	"TransactGetItems":          (*Service).transactGetItems,
+	"TransactWriteItems":        (*Service).transactWriteItems,
+	"UntagResource":             (*Service).untagResource,
+	"UpdateContinuousBackups":   (*Service).updateContinuousBackups,
+	"UpdateItem":                (*Service).updateItem,
+	"UpdateTable":               (*Service).updateTable,
+	"UpdateTimeToLive":          (*Service).updateTimeToLive,
 }
 
 // Call runs one operation, named as in X-Amz-Target after the dot, on a JSON

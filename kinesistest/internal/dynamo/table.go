@@ -9,16 +9,19 @@ import (
 // A table is a table: its definition, its life and its items. It is guarded
 // by its service's lock.
 type table struct {
-	name    string
-	id      string
-	created time.Time
-	defs    definitions
-	key     schema
-	units   throughput // zero: on demand
-	guarded bool       // DeletionProtectionEnabled
-	class   string     // TableClass; "" is STANDARD
-	tags    map[string]string
-	switchd time.Time // when it last became on-demand; zero if never
+	name     string
+	id       string
+	created  time.Time
+	defs     definitions
+	key      schema
+	units    throughput // zero: on demand
+	guarded  bool       // DeletionProtectionEnabled
+	class    string     // TableClass; "" is STANDARD
+	tags     map[string]string
+	billedAt time.Time // when it last became on-demand; zero if never
+
+	lifetime lifetime
+	recovery recovery
 
 	indexes []*index // in order of creation
 	rows    rows

@@ -1,0 +1,165 @@
+package dynamo
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+// Settings of a table that other operations do not look at: they are stored
+// and read back. No item expires and nothing is backed up.
+
+// A lifetime is a table's time-to-live setting.
+type lifetime struct {
+	attribute string
+	on        bool
+}
+
+// recovery is a table's point-in-time recovery setting.
+type recovery struct {
+	on    bool
+	days  int
+	since time.Time
+}
+
+func (s *Service) updateTimeToLive(r *request) (any, error) {
+	name := r.table(s.opts.Identity)
+	var l lifetime
+	given := false
+	if sub := r.object("TimeToLiveSpecification"); sub != nil {
+		l.attribute, _ = sub.str("AttributeName")
+		l.on, given = sub.bool("Enabled")
+		r.fail(sub.done())
+	}
+	if !given || l.attribute == "" || len(l.attribute) > 255 {
+		r.fail(constraint(nil, "timeToLiveSpecification", "Member must not be null"))
+	}
+	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
+		switch {
+		case t.lifetime.on == l.on && l.on:
+			return nil, errors.New("TimeToLive is already enabled")
+		case t.lifetime.on == l.on:
+			return nil, errors.New("TimeToLive is already disabled")
+		case !l.on && t.lifetime.attribute != l.attribute:
+			return nil, errors.New("TimeToLive is active on a different AttributeName: current AttributeName is " + t.lifetime.attribute)
+		}
+		t.lifetime = l
+		return map[string]any{"TimeToLiveSpecification": map[string]any{"AttributeName": l.attribute, "Enabled": l.on}}, nil
+	})
+}
+
+func (s *Service) describeTimeToLive(r *request) (any, error) {
+	return s.withTable(r, r.table(s.opts.Identity), func(t *table, _ time.Time) (any, error) {
+		d := map[string]any{"TimeToLiveStatus": "DISABLED"}
+		if t.lifetime.on {
+			d = map[string]any{"TimeToLiveStatus": "ENABLED", "AttributeName": t.lifetime.attribute}
+		}
+		return map[string]any{"TimeToLiveDescription": d}, nil
+	})
+}
+
+func (s *Service) updateContinuousBackups(r *request) (any, error) {
+	name := r.table(s.opts.Identity)
+	next := recovery{days: 35}
+	given := false
+	if sub := r.object("PointInTimeRecoverySpecification"); sub != nil {
+		next.on, given = sub.bool("PointInTimeRecoveryEnabled")
+		if days, ok := sub.number("RecoveryPeriodInDays", 1); ok {
+			next.days = days
+		}
+		r.fail(sub.done())
+	}
+	if !given || next.days > 35 {
+		r.fail(constraint(nil, "pointInTimeRecoverySpecification", "Member must not be null"))
+	}
+	return s.withTable(r, name, func(t *table, now time.Time) (any, error) {
+		if next.since = t.recovery.since; !t.recovery.on {
+			next.since = now
+		}
+		t.recovery = next
+		return t.backups(now), nil
+	})
+}
+
+func (s *Service) describeContinuousBackups(r *request) (any, error) {
+	return s.withTable(r, r.table(s.opts.Identity), func(t *table, now time.Time) (any, error) { return t.backups(now), nil })
+}
+
+func (t *table) backups(now time.Time) any {
+	d := map[string]any{"PointInTimeRecoveryStatus": "DISABLED"}
+	if t.recovery.on {
+		d = map[string]any{
+			"PointInTimeRecoveryStatus": "ENABLED", "RecoveryPeriodInDays": t.recovery.days,
+			"EarliestRestorableDateTime": seconds(t.recovery.since), "LatestRestorableDateTime": seconds(now),
+		}
+	}
+	return map[string]any{"ContinuousBackupsDescription": map[string]any{"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": d}}
+}
+
+func (s *Service) tagResource(r *request) (any, error) {
+	name := r.resource(s)
+	tags := r.tags()
+	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
+		next := maps.Clone(t.tags)
+		maps.Copy(next, tags)
+		if len(next) > maxTags {
+			return nil, errTags(len(next))
+		}
+		t.tags = next
+		return map[string]any{}, nil
+	})
+}
+
+func (s *Service) untagResource(r *request) (any, error) {
+	name, keys := r.resource(s), r.strings("TagKeys")
+	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
+		for _, k := range keys {
+			delete(t.tags, k)
+		}
+		return map[string]any{}, nil
+	})
+}
+
+func (s *Service) listTagsOfResource(r *request) (any, error) {
+	name := r.resource(s)
+	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
+		list := []any{}
+		for _, k := range slices.Sorted(maps.Keys(t.tags)) {
+			list = append(list, map[string]any{"Key": k, "Value": t.tags[k]})
+		}
+		return map[string]any{"Tags": list}, nil
+	})
+}
+
+// resource takes ResourceArn and returns the table it names.
+func (r *request) resource(s *Service) string {
+	arn, ok := r.str("ResourceArn")
+	name, own := strings.CutPrefix(arn, s.opts.Identity.ARN("dynamodb", "table/"))
+	switch {
+	case !ok:
+		r.fail(constraint(nil, "resourceArn", "Member must not be null"))
+	case !own:
+		r.fail(api.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn))
+	}
+	return name
+}
+
+// withTable refuses what r has left, and calls do with the table, under the
+// lock. do must be quick.
+func (s *Service) withTable(r *request, name string, do func(*table, time.Time) (any, error)) (any, error) {
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(name, now)
+	if err != nil {
+		return nil, err
+	}
+	return do(t, now)
+}
