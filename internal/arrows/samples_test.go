@@ -88,6 +88,8 @@ var samples = []sample{
 	{"calls", "producer/a_test.go", "", "package p\nimport \"time\"\nfunc f() { time.Sleep(1) }"},
 	{"calls", "internal/contract/a.go", "", "package p\nimport \"time\"\nfunc f() { time.Sleep(1) }"},
 	{"calls", "lease/a.go", "context.Background cuts", "package p\nimport \"context\"\nvar ctx = context.Background()"},
+	{"calls", "lease/a.go", "", "package p\nimport \"context\"\nvar ctx = context.Background() //nolint:forbidigo // it has a reason"},
+	{"calls", "lease/a.go", "context.Background cuts", "package p\nimport \"context\"\nvar ctx = context.Background() //nolint:forbidigo"},
 	{"calls", "lease/a.go", "context.TODO cuts", "package p\nimport \"context\"\nvar ctx = context.TODO()"},
 	{"calls", "cmd/kinesis-local/main.go", "", "package main\nimport \"context\"\nvar ctx = context.Background()"},
 	{"calls", "lease/a.go", "fmt.Println writes", "package p\nimport \"fmt\"\nfunc f() { fmt.Println() }"},
