@@ -31,6 +31,8 @@ type unpacker struct {
 	open   bool
 	cursor aggregation.Cursor
 	outer  Record // what its records share
+
+	density int // user records in the Kinesis record before
 }
 
 // load begins a page. The one before must have been taken apart.
@@ -38,7 +40,7 @@ func (u *unpacker) load(pg page) { u.page, u.next = pg, 0 }
 
 // batch returns the next records of the page, nil if none are left.
 func (u *unpacker) batch() *Batch {
-	b := &Batch{Behind: u.page.behind}
+	b := &Batch{Behind: u.page.behind, Records: u.room()}
 	bytes := 0
 	for len(b.Records) < u.opts.MaxBatchRecords {
 		switch {
@@ -48,6 +50,7 @@ func (u *unpacker) batch() *Batch {
 			raw := &u.page.records[u.next]
 			u.next++
 			if !u.enter(raw) {
+				u.density = 1
 				bytes += u.add(b, plain(raw))
 			}
 		case len(b.Records) > 0:
@@ -60,6 +63,20 @@ func (u *unpacker) batch() *Batch {
 	}
 	u.observe(bytes)
 	return b
+}
+
+// room makes space for the records to come, as many as a batch takes, so that
+// the slice need not grow: growing costs twice its memory. What the aggregates
+// ahead hold is not known yet; the one before stands for them.
+func (u *unpacker) room() []Record {
+	n := (len(u.page.records) - u.next) * max(u.density, 1)
+	if u.open {
+		n += u.cursor.Left()
+	}
+	if n == 0 {
+		return nil
+	}
+	return make([]Record, 0, min(n, u.opts.MaxBatchRecords))
 }
 
 // enter opens raw if it is an aggregate, and reports whether it is.
@@ -85,7 +102,7 @@ func (u *unpacker) enter(raw *types.Record) bool {
 		u.skip(raw, agg.Len())
 		return true
 	}
-	u.open, u.cursor = true, agg.Cursor()
+	u.open, u.cursor, u.density = true, agg.Cursor(), agg.Len()
 	u.outer = Record{Position: position(raw), Arrived: aws.ToTime(raw.ApproximateArrivalTimestamp), Aggregated: true, OutOfRange: outside}
 	return true
 }

@@ -1,0 +1,61 @@
+package consumer
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/kinesis-go/kinesis/aggregation"
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+)
+
+// BenchmarkUnpack measures what stands between a GetRecords response and the
+// handler: the digest, the range filter, de-aggregation and the Record values.
+func BenchmarkUnpack(b *testing.B) {
+	plain := make([]types.Record, 10_000)
+	for i := range plain {
+		plain[i] = wireRecord(fmt.Sprintf("%056d", i), fmt.Sprint("key", i%100), make([]byte, 1024))
+	}
+	e := aggregation.NewEncoder(51_200)
+	for i := range 400 {
+		if err := e.Append(aggregation.Record{PartitionKey: fmt.Sprint("key", i%100), Data: make([]byte, 100)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	data, err := e.Seal()
+	if err != nil {
+		b.Fatal(err)
+	}
+	aggregated := make([]types.Record, 100)
+	for i := range aggregated {
+		aggregated[i] = wireRecord(fmt.Sprintf("%056d", i), "a", data)
+	}
+	for _, bb := range []struct {
+		name    string
+		records []types.Record
+		users   int
+		bytes   int64
+	}{
+		{"plain 1 KiB", plain, 10_000, 10_000 << 10},
+		{"aggregated 100 B", aggregated, 40_000, 40_000 * 100},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			o := defaults()
+			u := &unpacker{opts: &o, hashes: &shardmap.FullRange, observe: func(int) {}}
+			b.SetBytes(bb.bytes)
+			b.ReportAllocs()
+			for b.Loop() {
+				u.load(page{records: bb.records})
+				n := 0
+				for batch := u.batch(); batch != nil; batch = u.batch() {
+					n += len(batch.Records)
+				}
+				if n != bb.users {
+					b.Fatalf("%d records, want %d", n, bb.users)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*bb.users), "ns/record")
+		})
+	}
+}
