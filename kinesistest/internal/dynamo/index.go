@@ -81,13 +81,21 @@ func (ix *index) place(t *table, it Item) *entry {
 	return e
 }
 
-// move carries a change of a row into the index.
+// move carries a change of a row into the index. A row that keeps its place,
+// as in a renewal, is replaced where it is.
 func (ix *index) move(t *table, before, after Item) {
+	var from, to *entry
 	if before != nil && ix.key.complete(before) {
-		ix.rows.remove(ix.place(t, before))
+		from = ix.place(t, before)
 	}
 	if after != nil && ix.key.complete(after) {
-		ix.rows.put(ix.place(t, after))
+		to = ix.place(t, after)
+	}
+	if from != nil && (to == nil || from.compare(to) != 0) {
+		ix.rows.remove(from)
+	}
+	if to != nil {
+		ix.rows.put(to)
 	}
 }
 

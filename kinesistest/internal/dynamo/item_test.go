@@ -136,9 +136,10 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 	}
 }
 
-// TestRefusals lists requests and AWS's answers.
-func TestRefusals(t *testing.T) {
-	t.Parallel()
+// A refusal is a request and AWS's answer to it.
+type refusal struct{ name, op, body, code, text string }
+
+func refusals() []refusal {
 	long := func(n int) string { return strings.Repeat("x", n) }
 	const v = "ValidationException"
 	put := func(item string) string { return `{"TableName":"leases","Item":` + item + `}` }
@@ -146,7 +147,7 @@ func TestRefusals(t *testing.T) {
 	event := func(id, at string) string {
 		return `{"TableName":"events","Item":{"id":` + id + `,"at":` + at + `}}`
 	}
-	tests := []struct{ name, op, body, code, text string }{
+	return []refusal{
 		{"unknown operation", "DropTable", `{}`, "UnknownOperationException", ""},
 		{"no JSON", "PutItem", `{`, "SerializationException", "not valid JSON"},
 		{"no object", "PutItem", `[]`, "SerializationException", "Start of structure"},
@@ -189,8 +190,13 @@ func TestRefusals(t *testing.T) {
 		{"values without update", "UpdateItem", upd(`"ExpressionAttributeValues":{":a":{"S":"b"}}`), v, "ExpressionAttributeValues can only be specified when using expressions: UpdateExpression and ConditionExpression are null"},
 		{"foreign ARN", "GetItem", `{"TableName":"arn:aws:dynamodb:us-east-1:999999999999:table/leases","Key":{"leaseKey":{"S":"k"}}}`, v, "tableName"},
 	}
+}
+
+// TestRefusals sends what must not be accepted, and finds nothing stored.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := newTables(t)
-	for _, tt := range tests {
+	for _, tt := range refusals() {
 		t.Run(tt.name, func(t *testing.T) {
 			out, failure := call(t, s, tt.op, tt.body)
 			if failure == nil {

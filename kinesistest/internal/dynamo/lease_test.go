@@ -30,6 +30,26 @@ func newLease(shard, owner string, counter int) item {
 	return it
 }
 
+// createLease makes the row of shard-0 if there is none.
+func createLease(t *testing.T, c *dynamodb.Client) error {
+	_, err := c.PutItem(t.Context(), &dynamodb.PutItemInput{
+		TableName: aws.String("leases"), Item: newLease("shard-0", "", 0), ConditionExpression: aws.String("attribute_not_exists(leaseKey)"),
+	})
+	return err
+}
+
+// renewLease raises the counter of shard-0 if it is the one seen.
+func renewLease(t *testing.T, c *dynamodb.Client, seen string) error {
+	_, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName: aws.String("leases"), Key: item{"leaseKey": str("shard-0")},
+		ConditionExpression:                 aws.String("leaseCounter = :n"),
+		UpdateExpression:                    aws.String("SET leaseCounter = leaseCounter + :one"),
+		ExpressionAttributeValues:           item{":n": num(seen), ":one": num("1")},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	return err
+}
+
 // TestLeaseLife walks a lease row through the requests of a lease library.
 func TestLeaseLife(t *testing.T) {
 	t.Parallel()
@@ -38,16 +58,10 @@ func TestLeaseLife(t *testing.T) {
 	leaseTable(t, c, "leases")
 	ctx, table := t.Context(), aws.String("leases")
 
-	create := func() error {
-		_, err := c.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: table, Item: newLease("shard-0", "", 0), ConditionExpression: aws.String("attribute_not_exists(leaseKey)"),
-		})
-		return err
-	}
-	if err := create(); err != nil {
+	if err := createLease(t, c); err != nil {
 		t.Fatal(err)
 	}
-	if got := code(create()); got != "ConditionalCheckFailedException" {
+	if got := code(createLease(t, c)); got != "ConditionalCheckFailedException" {
 		t.Errorf("second create = %q, want ConditionalCheckFailedException", got)
 	}
 
@@ -67,35 +81,18 @@ func TestLeaseLife(t *testing.T) {
 		t.Errorf("row after assign (-want +got):\n%s", diff)
 	}
 
-	renew := func(seen string) error {
-		_, err := c.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: table, Key: item{"leaseKey": str("shard-0")},
-			ConditionExpression:                 aws.String("leaseCounter = :n"),
-			UpdateExpression:                    aws.String("SET leaseCounter = leaseCounter + :one"),
-			ExpressionAttributeValues:           item{":n": num(seen), ":one": num("1")},
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		})
-		return err
-	}
-	if err := renew("1.0"); err != nil {
+	if err := renewLease(t, c, "1.0"); err != nil {
 		t.Fatal(err)
 	}
 	var refused *types.ConditionalCheckFailedException
-	if err := renew("1"); !errors.As(err, &refused) {
+	if err := renewLease(t, c, "1"); !errors.As(err, &refused) {
 		t.Fatalf("stale renew = %v, want ConditionalCheckFailedException", err)
 	}
 	if diff := cmp.Diff(num("2"), refused.Item["leaseCounter"], ignoreUnexported); diff != "" {
 		t.Errorf("row in the refusal (-want +got):\n%s", diff)
 	}
 
-	q, err := c.Query(ctx, &dynamodb.QueryInput{
-		TableName: table, IndexName: aws.String(ownerIndexName), KeyConditionExpression: aws.String("leaseOwner = :o"),
-		ExpressionAttributeValues: item{":o": str("worker-A")},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]item{{"leaseKey": str("shard-0"), "leaseOwner": str("worker-A")}}, q.Items, ignoreUnexported); diff != "" {
+	if diff := cmp.Diff([]string{"shard-0"}, leasesOf(t, c, "worker-A")); diff != "" {
 		t.Errorf("leases of worker-A (-want +got):\n%s", diff)
 	}
 	wantConditions := []string{

@@ -11,6 +11,10 @@ import (
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo"
 )
 
+func putValue(v types.AttributeValue) types.AttributeValueUpdate {
+	return types.AttributeValueUpdate{Action: types.AttributeActionPut, Value: v}
+}
+
 // TestLegacyLease sends a renewal and an assignment in the form of the Java
 // KCL: Expected and AttributeUpdates.
 func TestLegacyLease(t *testing.T) {
@@ -22,15 +26,12 @@ func TestLegacyLease(t *testing.T) {
 	leaseTable(t, c, "leases")
 	putLease(t, c, newLease("shard-0", "worker-A", 4))
 	ctx, table, key := t.Context(), aws.String("leases"), item{"leaseKey": str("shard-0")}
-	put := func(v types.AttributeValue) types.AttributeValueUpdate {
-		return types.AttributeValueUpdate{Action: types.AttributeActionPut, Value: v}
-	}
 	absent := types.ExpectedAttributeValue{Exists: aws.Bool(false)}
 	renew := func(seen, next string) error {
 		_, err := c.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName: table, Key: key, ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 			Expected:         map[string]types.ExpectedAttributeValue{"leaseCounter": {Value: num(seen)}, "checkpointOwner": absent},
-			AttributeUpdates: map[string]types.AttributeValueUpdate{"leaseCounter": put(num(next)), "throughputKBps": put(num("1.623668"))},
+			AttributeUpdates: map[string]types.AttributeValueUpdate{"leaseCounter": putValue(num(next)), "throughputKBps": putValue(num("1.623668"))},
 		})
 		return err
 	}
@@ -46,7 +47,7 @@ func TestLegacyLease(t *testing.T) {
 			"leaseKey": {Value: str("shard-0"), Exists: aws.Bool(true)}, "leaseOwner": {Value: str("worker-A")}, "checkpointOwner": absent,
 		},
 		AttributeUpdates: map[string]types.AttributeValueUpdate{
-			"leaseOwner": put(str("worker-B")), "checkpointOwner": {Action: types.AttributeActionDelete},
+			"leaseOwner": putValue(str("worker-B")), "checkpointOwner": {Action: types.AttributeActionDelete},
 			"leaseCounter":                 {Action: types.AttributeActionAdd, Value: num("1")},
 			"ownerSwitchesSinceCheckpoint": {Action: types.AttributeActionAdd, Value: num("1")},
 		},
@@ -67,11 +68,10 @@ func TestLegacyLease(t *testing.T) {
 	if items, err := s.Items("leases"); err != nil || len(items) != 1 {
 		t.Errorf("%d rows, %v, want 1", len(items), err)
 	}
-	wantConditions := []string{
+	if diff := cmp.Diff([]string{
 		"", `attribute_not_exists(checkpointOwner) AND leaseCounter = {"N":"4"}`,
 		`attribute_not_exists(checkpointOwner) AND leaseKey = {"S":"shard-0"} AND leaseOwner = {"S":"worker-A"}`,
-	}
-	if diff := cmp.Diff(wantConditions, conditions); diff != "" {
+	}, conditions); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
 }

@@ -95,8 +95,8 @@ func (s *Service) getItem(r *request) (any, error) {
 	if it != nil {
 		out["Item"] = projection.Of(it)
 	}
-	if used := consumed(capacity, name, readUnits(it.Size(), consistent)); used != nil {
-		out["ConsumedCapacity"] = used
+	if capacity != "NONE" {
+		out["ConsumedCapacity"] = consumed(capacity, name, readUnits(it.Size(), consistent))
 	}
 	return out, nil
 }

@@ -3,11 +3,8 @@ package dynamo
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
-
-	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
 )
 
 func (s *Service) scan(r *request) (any, error) {
@@ -53,91 +50,4 @@ func (r *request) segment() (segment, total int) {
 		r.fail(fmt.Errorf("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total))
 	}
 	return segment, max(total, 1)
-}
-
-// after returns the entries behind e, which need not be among them.
-func (rs rows) after(e *entry) rows {
-	i, ok := rs.find(e)
-	if ok {
-		i++
-	}
-	return rs[i:]
-}
-
-// before returns the entries in front of e.
-func (rs rows) before(e *entry) rows {
-	i, _ := rs.find(e)
-	return rs[:i]
-}
-
-func (s *Service) query(r *request) (any, error) {
-	rd := s.reading(r)
-	forward, given := r.bool("ScanIndexForward")
-	forward = forward || !given
-	cond := rd.conditions(s, r, "QueryFilter")
-	if cond == nil && r.err == nil {
-		r.fail(errors.New("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."))
-	}
-	if err := r.done(); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := rd.open(s, time.Now()); err != nil {
-		return nil, err
-	}
-	key, err := cond.Key(rd.key.hash, rd.key.rng)
-	if err != nil {
-		return nil, err
-	}
-	if err := rd.filterable(); err != nil {
-		return nil, err
-	}
-	entries, err := rd.matching(key, forward, s.opts.Limits)
-	if err != nil {
-		return nil, err
-	}
-	return rd.page(entries, s.opts.Limits), nil
-}
-
-// filterable refuses a query's filter on the key that is queried.
-func (rd *reading) filterable() error {
-	for _, p := range rd.filter.Paths() {
-		if slices.Contains(rd.key.names(), p.Root()) {
-			return fmt.Errorf("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", p.Root())
-		}
-	}
-	return nil
-}
-
-// matching returns the entries of a query, in its direction, behind its start
-// key.
-func (rd *reading) matching(key *expr.KeyCondition, forward bool, l Limits) (iter.Seq[*entry], error) {
-	from, err := rd.from(l)
-	if err != nil {
-		return nil, err
-	}
-	hash := key.Hash.SortKey()
-	entries := rd.rows().partition(hash)
-	if from != nil {
-		if from.hash != hash || !key.Range.Holds(rd.start) {
-			return nil, errors.New("The provided starting key is outside query boundaries based on provided conditions")
-		}
-		if forward {
-			entries = entries.after(from)
-		} else {
-			entries = entries.before(from)
-		}
-	}
-	return func(yield func(*entry) bool) {
-		for i := range entries {
-			e := entries[i]
-			if !forward {
-				e = entries[len(entries)-1-i]
-			}
-			if key.Range.Holds(e.item) && !yield(e) {
-				return
-			}
-		}
-	}, nil
 }

@@ -184,6 +184,15 @@ func (t *table) newIndex(a *alteration) (*index, definitions, error) {
 		defs[name] = kind
 	}
 	keys := t.keys()
+	global := len(a.creates)
+	for _, ix := range t.indexes {
+		if !ix.local {
+			global++
+		}
+	}
+	if global > maxGlobalIndexes {
+		return nil, nil, invalidf("GlobalSecondaryIndex count exceeds the per-table limit of %d", maxGlobalIndexes)
+	}
 	var created *index
 	for _, r := range a.creates {
 		created = r.index(defs, false)
@@ -194,9 +203,6 @@ func (t *table) newIndex(a *alteration) (*index, definitions, error) {
 			return nil, nil, api.Errorf("ValidationException", "Attempting to create an index which already exists")
 		}
 		keys = append(keys, created.key)
-	}
-	if len(keys) > maxGlobalIndexes+maxLocalIndexes+1 {
-		return nil, nil, invalidf("GlobalSecondaryIndex count exceeds the per-table limit of %d", maxGlobalIndexes)
 	}
 	return created, defs, defs.covered(keys)
 }

@@ -182,8 +182,8 @@ func (rd *reading) page(entries func(yield func(*entry) bool), l Limits) map[str
 	if more {
 		out["LastEvaluatedKey"] = keyOf(rd.t, rd.ix, last)
 	}
-	if used := consumed(rd.capacity, rd.table, readUnits(bytes, rd.consistent)); used != nil {
-		out["ConsumedCapacity"] = used
+	if rd.capacity != "NONE" {
+		out["ConsumedCapacity"] = consumed(rd.capacity, rd.table, readUnits(bytes, rd.consistent))
 	}
 	return out
 }

@@ -2,7 +2,9 @@ package dynamo
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -116,8 +118,8 @@ func (r *request) number(name string, least int) (int, bool) {
 		return 0, false
 	}
 	f, ok := j.(float64)
-	if !ok {
-		r.misshaped(name, "a number")
+	if !ok || f != math.Trunc(f) {
+		r.misshaped(name, "an integer")
 		return 0, false
 	}
 	n := int(max(-1<<31, min(f, 1<<31-1)))
@@ -259,7 +261,7 @@ func (r *request) params(s *Service, valued int, expressions ...string) *expr.Pa
 	p := &expr.Params{MaxBytes: s.opts.Limits.ExpressionBytes}
 	given := func(names []string) bool { return slices.ContainsFunc(names, r.has) }
 	if r.has("ExpressionAttributeNames") && !given(expressions) {
-		r.fail(fmt.Errorf("ExpressionAttributeNames can only be specified when using expressions"))
+		r.fail(errors.New("ExpressionAttributeNames can only be specified when using expressions"))
 	}
 	if r.has("ExpressionAttributeValues") && !given(expressions[:valued]) {
 		verb := "is"
@@ -278,7 +280,7 @@ func (r *request) names() map[string]string {
 		return nil
 	}
 	if len(sub.fields) == 0 {
-		r.fail(fmt.Errorf("ExpressionAttributeNames must not be empty"))
+		r.fail(errors.New("ExpressionAttributeNames must not be empty"))
 	}
 	names := make(map[string]string, len(sub.fields))
 	for key, j := range sub.fields {
@@ -302,7 +304,7 @@ func (r *request) values() map[string]Value {
 		return nil
 	}
 	if len(sub.fields) == 0 {
-		r.fail(fmt.Errorf("ExpressionAttributeValues must not be empty"))
+		r.fail(errors.New("ExpressionAttributeValues must not be empty"))
 	}
 	values := make(map[string]Value, len(sub.fields))
 	for key, j := range sub.fields {

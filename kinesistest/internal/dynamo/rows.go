@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math/bits"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -92,11 +93,8 @@ func (rs *rows) remove(e *entry) {
 // partition returns the entries with the given hash key.
 func (rs rows) partition(hash string) rows {
 	from, _ := rs.find(&entry{spot: spotOf(hash), hash: hash})
-	to := from
-	for to < len(rs) && rs[to].hash == hash {
-		to++
-	}
-	return rs[from:to]
+	n := sort.Search(len(rs)-from, func(i int) bool { return rs[from+i].hash != hash })
+	return rs[from : from+n]
 }
 
 // part returns the entries of one of n segments.
@@ -106,4 +104,19 @@ func (rs rows) part(segment, n int) rows {
 		return i
 	}
 	return rs[bound(segment):bound(segment+1)]
+}
+
+// after returns the entries behind e, which need not be among them.
+func (rs rows) after(e *entry) rows {
+	i, ok := rs.find(e)
+	if ok {
+		i++
+	}
+	return rs[i:]
+}
+
+// before returns the entries in front of e.
+func (rs rows) before(e *entry) rows {
+	i, _ := rs.find(e)
+	return rs[:i]
 }

@@ -1,6 +1,7 @@
 package dynamo_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -69,13 +70,7 @@ func TestTableStates(t *testing.T) {
 		})
 		ctx, table := t.Context(), aws.String("leases")
 		leaseTable(t, c, "leases")
-		status := func(want types.TableStatus) {
-			t.Helper()
-			if got := describe(t, c, "leases").TableStatus; got != want {
-				t.Errorf("status = %s, want %s", got, want)
-			}
-		}
-		status(types.TableStatusCreating)
+		wantStatus(t, c, types.TableStatusCreating)
 		_, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: table, Key: item{"leaseKey": str("x")}})
 		if got := code(err); got != "ResourceNotFoundException" {
 			t.Errorf("GetItem while CREATING = %q, want ResourceNotFoundException", got)
@@ -85,37 +80,15 @@ func TestTableStates(t *testing.T) {
 			t.Errorf("DeleteTable while CREATING = %q, want ResourceInUseException", got)
 		}
 		time.Sleep(5 * time.Second)
-		status(types.TableStatusActive)
+		wantStatus(t, c, types.TableStatusActive)
 		putLease(t, c, newLease("shard-0", "worker-A", 0))
 
-		_, err = c.UpdateTable(ctx, addIndex("second", "checkpoint"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		status(types.TableStatusUpdating)
-		if ix := describe(t, c, "leases").GlobalSecondaryIndexes[1]; ix.IndexStatus != types.IndexStatusCreating || !*ix.Backfilling {
-			t.Errorf("new index = %s, want CREATING and backfilling", ix.IndexStatus)
-		}
-		_, err = c.UpdateTable(ctx, addIndex("third", "checkpoint"))
-		if got := code(err); got != "ResourceInUseException" {
-			t.Errorf("UpdateTable while UPDATING = %q, want ResourceInUseException", got)
-		}
-		_, err = c.Scan(ctx, &dynamodb.ScanInput{TableName: table, IndexName: aws.String("second")})
-		if got, want := message(err), "Cannot read from backfilling global secondary index: second"; got != want {
-			t.Errorf("Scan of a new index = %q, want %q", got, want)
-		}
-		putLease(t, c, newLease("shard-1", "worker-A", 0)) // writes go on
-		time.Sleep(30 * time.Second)
-		status(types.TableStatusActive)
-		out, err := c.Scan(ctx, &dynamodb.ScanInput{TableName: table, IndexName: aws.String("second")})
-		if err != nil || out.Count != 2 {
-			t.Errorf("Scan of the index = %v, %v, want the row of before and the row of meanwhile", out, err)
-		}
+		indexStates(t, c)
 
 		if _, err := c.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: table}); err != nil {
 			t.Fatal(err)
 		}
-		status(types.TableStatusDeleting)
+		wantStatus(t, c, types.TableStatusDeleting)
 		_, err = c.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: newLease("x", "", 0)})
 		if got := code(err); got != "ResourceNotFoundException" {
 			t.Errorf("PutItem while DELETING = %q, want ResourceNotFoundException", got)
@@ -127,6 +100,42 @@ func TestTableStates(t *testing.T) {
 		}
 		leaseTable(t, c, "leases") // the name is free again
 	})
+}
+
+func wantStatus(t *testing.T, c *dynamodb.Client, want types.TableStatus) {
+	t.Helper()
+	if got := describe(t, c, "leases").TableStatus; got != want {
+		t.Errorf("status = %s, want %s", got, want)
+	}
+}
+
+// indexStates adds an index, which takes 30 seconds, to a table with one row.
+func indexStates(t *testing.T, c *dynamodb.Client) {
+	t.Helper()
+	ctx, table := t.Context(), aws.String("leases")
+	_, err := c.UpdateTable(ctx, addIndex("second", "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, c, types.TableStatusUpdating)
+	if ix := describe(t, c, "leases").GlobalSecondaryIndexes[1]; ix.IndexStatus != types.IndexStatusCreating || !*ix.Backfilling {
+		t.Errorf("new index = %s, want CREATING and backfilling", ix.IndexStatus)
+	}
+	_, err = c.UpdateTable(ctx, addIndex("third", "checkpoint"))
+	if got := code(err); got != "ResourceInUseException" {
+		t.Errorf("UpdateTable while UPDATING = %q, want ResourceInUseException", got)
+	}
+	_, err = c.Scan(ctx, &dynamodb.ScanInput{TableName: table, IndexName: aws.String("second")})
+	if got, want := message(err), "Cannot read from backfilling global secondary index: second"; got != want {
+		t.Errorf("Scan of a new index = %q, want %q", got, want)
+	}
+	putLease(t, c, newLease("shard-1", "worker-A", 0)) // writes go on
+	time.Sleep(30 * time.Second)
+	wantStatus(t, c, types.TableStatusActive)
+	out, err := c.Scan(ctx, &dynamodb.ScanInput{TableName: table, IndexName: aws.String("second")})
+	if err != nil || out.Count != 2 {
+		t.Errorf("Scan of the index = %v, %v, want the row of before and the row of meanwhile", out, err)
+	}
 }
 
 func addIndex(name, attribute string) *dynamodb.UpdateTableInput {
@@ -227,11 +236,14 @@ func TestIndexFollowsUpdates(t *testing.T) {
 	}
 }
 
-func TestTableErrors(t *testing.T) {
-	t.Parallel()
-	c, _ := newClient(t)
-	leaseTable(t, c, "leases")
-	ctx := t.Context()
+// A tableError is an operation on tables that AWS refuses, and its code.
+type tableError struct {
+	name, code string
+	call       func() error
+}
+
+// createErrors are definitions of tables that are refused.
+func createErrors(ctx context.Context, c *dynamodb.Client) []tableError {
 	create := func(fn func(*dynamodb.CreateTableInput)) func() error {
 		return func() error {
 			in := &dynamodb.CreateTableInput{
@@ -243,10 +255,7 @@ func TestTableErrors(t *testing.T) {
 			return err
 		}
 	}
-	tests := []struct {
-		name, code string
-		call       func() error
-	}{
+	return []tableError{
 		{"twice", "ResourceInUseException", create(func(in *dynamodb.CreateTableInput) { in.TableName = aws.String("leases") })},
 		{"short name", "ValidationException", create(func(in *dynamodb.CreateTableInput) { in.TableName = aws.String("ab") })},
 		{"bad name", "ValidationException", create(func(in *dynamodb.CreateTableInput) { in.TableName = aws.String("a b c") })},
@@ -267,6 +276,12 @@ func TestTableErrors(t *testing.T) {
 			in.LocalSecondaryIndexes = []types.LocalSecondaryIndex{{IndexName: aws.String("lsi"), KeySchema: in.KeySchema,
 				Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll}}}
 		})},
+	}
+}
+
+// changeErrors are operations on a table "leases" that are refused.
+func changeErrors(ctx context.Context, c *dynamodb.Client) []tableError {
+	return []tableError{
 		{"describe missing", "ResourceNotFoundException", func() error {
 			_, err := c.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String("missing")})
 			return err
@@ -295,7 +310,13 @@ func TestTableErrors(t *testing.T) {
 			return err
 		}},
 	}
-	for _, tt := range tests {
+}
+
+func TestTableErrors(t *testing.T) {
+	t.Parallel()
+	c, _ := newClient(t)
+	leaseTable(t, c, "leases")
+	for _, tt := range append(createErrors(t.Context(), c), changeErrors(t.Context(), c)...) {
 		t.Run(tt.name, func(t *testing.T) {
 			if err := tt.call(); code(err) != tt.code {
 				t.Errorf("error = %v, want %s", err, tt.code)

@@ -168,8 +168,8 @@ func (c *change) reply(values, capacity string) map[string]any {
 	if it := c.returned(values); len(it) > 0 {
 		out["Attributes"] = it
 	}
-	if used := consumed(capacity, c.table, c.units()); used != nil {
-		out["ConsumedCapacity"] = used
+	if capacity != "NONE" {
+		out["ConsumedCapacity"] = consumed(capacity, c.table, c.units())
 	}
 	return out
 }
@@ -179,15 +179,14 @@ func (c *change) units() float64 {
 	return float64(max(1, (max(c.before.Size(), c.after.Size())+1023)/1024))
 }
 
-// consumed returns a ConsumedCapacity, nil if it was not asked for.
+// consumed returns a ConsumedCapacity in the detail asked for: TOTAL or
+// INDEXES. Writes to indexes are not counted.
 func consumed(asked, table string, units float64) map[string]any {
-	switch asked {
-	case "TOTAL":
-		return map[string]any{"TableName": table, "CapacityUnits": units}
-	case "INDEXES":
-		return map[string]any{"TableName": table, "CapacityUnits": units, "Table": map[string]any{"CapacityUnits": units}}
+	used := map[string]any{"TableName": table, "CapacityUnits": units}
+	if asked == "INDEXES" {
+		used["Table"] = map[string]any{"CapacityUnits": units}
 	}
-	return nil
+	return used
 }
 
 // capacity takes ReturnConsumedCapacity.
