@@ -1,0 +1,2 @@
+// Package producer puts records into a Kinesis stream.
+package producer

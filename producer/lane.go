@@ -1,0 +1,222 @@
+package producer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/kinesis-go/kinesis/internal/budget"
+	"github.com/kinesis-go/kinesis/internal/pace"
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+)
+
+// A laneState is whether a lane takes records.
+type laneState int
+
+const (
+	laneOpen    laneState = iota
+	laneRetired           // another routing table is about to take over
+	laneClosed            // the producer is closed
+)
+
+// A laneKind is what a lane stands for.
+type laneKind int
+
+const (
+	shardLane  laneKind = iota // one shard
+	waitLane                   // all shards, while none is known
+	spreadLane                 // a stream that spreads records itself (AUTO)
+)
+
+// eagerBytes is how much may be ready for one shard before it goes out without
+// waiting for company.
+const eagerBytes = 256 << 10
+
+// A lane is the way to one shard: the parcel being filled, and those that wait.
+//
+// Put works on the part under mu; everything else belongs to the flusher, which
+// takes mu only to look and to take over.
+type lane struct {
+	kind      laneKind
+	shard     shardmap.Shard // zero unless kind is shardLane
+	aggregate bool
+	max       int // bytes of an aggregate
+	share     *budget.Share
+	next      *lane // in Producer.ready, while signalled
+
+	mu        sync.Mutex
+	state     laneState
+	open      *parcel
+	sealed    []*parcel // full; the flusher moves them to queue
+	signalled bool      // the flusher will look
+	accepted  int64
+
+	// Owned by the flusher.
+	queue      []*parcel // retries first, else in the order of Put
+	queueBytes int
+	openDue    instant // of open, when the flusher looked last
+	openExp    instant
+	inFlight   int     // requests that carry a parcel of the lane
+	lastStart  instant // of the latest of them
+	failures   int     // in a row
+	notBefore  instant // back-off
+	bytes      pace.Bucket
+	records    pace.Bucket
+	wake       instant // when the flusher looks again
+	index      int     // in Producer.heap; -1 if not there
+}
+
+// put adds a record, if the lane is open. It reports the lane's state and
+// whether the flusher should look at the lane.
+func (l *lane) put(pr *Producer, e entry, data []byte, hash shardmap.HashKey, cost int64) (laneState, bool) {
+	now := pr.now()
+	e.expires = now.after(pr.opts.RecordTTL)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != laneOpen {
+		return l.state, false
+	}
+	l.accepted++
+	look, _ := l.add(pr, e, data, hash, cost, now, now.after(pr.opts.RecordMaxBufferedTime))
+	if l.signalled {
+		return laneOpen, false
+	}
+	l.signalled = look
+	return laneOpen, look
+}
+
+// add writes a record into the lane; mu is held. It reports whether there is
+// something new for the flusher, and the parcel that took the record.
+func (l *lane) add(pr *Producer, e entry, data []byte, hash shardmap.HashKey, cost int64, now, due instant) (look bool, p *parcel) {
+	if !l.aggregate {
+		p = pr.newParcel(l, due)
+		p.add(e, data, hash, cost)
+		l.sealed = append(l.sealed, p)
+		// Whoever adds the first tells the flusher, and so does who makes it a
+		// full request.
+		return len(l.sealed) == 1 || len(l.sealed) == pr.opts.CollectionMaxRecords, p
+	}
+	if p = l.open; p != nil {
+		if len(p.entries) < pr.opts.AggregationMaxRecords && p.add(e, data, hash, cost) {
+			return false, p
+		}
+		l.seal(pr, now)
+	}
+	p = pr.newParcel(l, due)
+	p.add(e, data, hash, cost)
+	l.open = p
+	if p.enc.Size() >= p.max || pr.opts.AggregationMaxRecords == 1 {
+		l.seal(pr, now)
+	}
+	return true, p
+}
+
+// seal closes the open parcel; mu is held. A full parcel does not wait for its
+// records' time, only a little for company.
+func (l *lane) seal(pr *Producer, now instant) {
+	l.open.due = min(l.open.due, now.after(pr.window))
+	l.sealed = append(l.sealed, l.open)
+	l.open = nil
+}
+
+// look brings the flusher's view of the lane up to date.
+func (l *lane) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.signalled = false
+	for i, p := range l.sealed {
+		l.queue = append(l.queue, p)
+		l.queueBytes += p.size()
+		l.sealed[i] = nil
+	}
+	l.sealed = l.sealed[:0]
+	l.openDue, l.openExp = never, never
+	if l.open != nil {
+		l.openDue, l.openExp = l.open.due, l.open.expires
+	}
+}
+
+// takeOpen moves the open parcel to the queue.
+func (l *lane) takeOpen() {
+	l.mu.Lock()
+	p := l.open
+	l.open = nil
+	l.mu.Unlock()
+	l.look()
+	if p != nil {
+		l.queue = append(l.queue, p)
+		l.queueBytes += p.size()
+	}
+}
+
+// pop takes the first parcel from the queue.
+func (l *lane) pop() *parcel {
+	p := l.queue[0]
+	l.queue[0] = nil
+	l.queue = l.queue[1:]
+	l.queueBytes -= p.size()
+	return p
+}
+
+// push puts parcels in front of the queue.
+func (l *lane) push(ps ...*parcel) {
+	l.queue = append(ps[:len(ps):len(ps)], l.queue...)
+	for _, p := range ps {
+		l.queueBytes += p.size()
+	}
+}
+
+// due returns when the oldest record of the lane should be on its way.
+func (l *lane) due() instant {
+	if len(l.queue) > 0 {
+		return min(l.queue[0].due, l.openDue)
+	}
+	return l.openDue
+}
+
+// expires returns when the first record that waits in the lane expires.
+func (l *lane) expires() instant {
+	if len(l.queue) > 0 {
+		return min(l.queue[0].expires, l.openExp)
+	}
+	return l.openExp
+}
+
+// wants returns when the lane would like to send: when its oldest record is due
+// or when enough has come together.
+func (l *lane) wants(now instant, maxRecords int) instant {
+	if l.queueBytes >= eagerBytes || len(l.queue) >= maxRecords {
+		return now
+	}
+	return l.due()
+}
+
+// may returns when the lane is allowed to send its first parcel, as far as can
+// be told: after its back-off, within its pace, and one request at a time so
+// that the records of one key stay in order. If the answer takes so long that
+// records would wait beyond their time, their time comes first.
+func (l *lane) may(pr *Producer, now instant) instant {
+	at := l.notBefore
+	if l.kind == waitLane && !pr.mapFailed {
+		return never
+	}
+	if l.inFlight > 0 && l.kind == shardLane {
+		at = max(at, l.due(), l.lastStart.after(pr.opts.RecordMaxBufferedTime))
+	}
+	if len(l.queue) > 0 {
+		at = max(at, now.after(l.wait(pr, now, l.queue[0].size())))
+	}
+	return at
+}
+
+// wait returns how long the shard's pace makes n bytes wait.
+func (l *lane) wait(pr *Producer, now instant, n int) time.Duration {
+	t := pr.time(now)
+	return max(l.bytes.Wait(t, float64(n)), l.records.Wait(t, 1))
+}
+
+// spend charges the shard's pace with a Kinesis record of n bytes.
+func (l *lane) spend(pr *Producer, now instant, n int) {
+	t := pr.time(now)
+	l.bytes.Spend(t, float64(n))
+	l.records.Spend(t, 1)
+}

@@ -1,0 +1,256 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/kinesis-go/kinesis/internal/pace"
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+)
+
+// A known shard is one that some map has shown. Those of the last map but one
+// are remembered, since answers name them for a while.
+type known struct {
+	shardmap.Range
+	load int // number of the last load that showed it
+}
+
+// A loaded stream is what a load has found.
+type loaded struct {
+	shards   *shardmap.Map
+	err      error // of the shards
+	facts    facts
+	factsErr error
+}
+
+var loadBackoff = pace.Backoff{Base: time.Second, Max: 30 * time.Second}
+
+// refresh asks for the stream to be looked at again.
+func (p *Producer) refresh(now instant) {
+	switch {
+	case p.loading:
+		p.reload = true // what is under way may be too old
+	case p.loadAt == never:
+		p.loadAt = now.after(p.loadDelay())
+	}
+}
+
+// loadDelay spaces out loads that fail or bring nothing new.
+func (p *Producer) loadDelay() time.Duration {
+	if p.loads == 0 {
+		return 0
+	}
+	return loadBackoff.Delay(p.opts.ProducerID, "load", "", p.loads)
+}
+
+// startLoad looks at the stream, on a goroutine of its own, if it is time to.
+// There is never more than one.
+func (p *Producer) startLoad(now instant) {
+	if p.loading || now < p.loadAt || p.state == aborted {
+		return
+	}
+	p.loading, p.reload, p.loadAt, p.loadStart = true, false, never, now
+	old := p.routes.Load().facts
+	p.senders.Go(func() {
+		l := p.loadStream(old)
+		p.inbox.mu.Lock()
+		p.inbox.loads = append(p.inbox.loads, l)
+		p.inbox.mu.Unlock()
+		p.signal(nil)
+	})
+}
+
+// loaded takes in what a load has found. The old map stays until there is a new
+// one.
+func (p *Producer) loaded(l loaded, now instant) {
+	p.loading = false
+	if l.factsErr != nil {
+		p.complain(l.factsErr)
+	}
+	old := p.routes.Load()
+	log := p.opts.Logger.With("producer", p.opts.ProducerID)
+	shards := old.shards
+	if p.mapFailed = l.err != nil; p.mapFailed {
+		p.loads++
+		p.loadAt = now.after(p.loadDelay())
+		log.Warn("producer: shard map not loaded", "failures", p.loads, "again_in", time.Duration(p.loadAt-now), "error", l.err)
+	} else {
+		shards = l.shards
+		p.remember(shards)
+	}
+	if l.facts != old.facts || !sameShards(shards, old.shards) && !l.facts.auto {
+		if l.err == nil {
+			p.loads = 0
+		}
+		next := p.newRoutes(l.facts, shards, old)
+		p.reroute(next, now)
+		log.Info("producer: stream looked at", "shards", len(next.lanes), "auto", l.facts.auto, "max_record_bytes", l.facts.maxRecord)
+	} else if l.err == nil {
+		p.loads++
+	}
+	if l.err == nil {
+		limbo := p.limbo
+		p.limbo = nil
+		for _, q := range limbo {
+			p.judge(q, -1, now)
+		}
+	}
+	if p.reload && p.loadAt == never {
+		p.loadAt = now.after(p.loadDelay())
+	}
+	for _, l := range p.routes.Load().lanes {
+		if l.kind == waitLane {
+			p.poke(l) // it may go, if the map has failed
+		}
+	}
+}
+
+// dropMap forgets a map that is not only old but wrong: the stream is not there
+// any more, and what comes under its name may number its shards alike.
+func (p *Producer) dropMap(now instant) {
+	if old := p.routes.Load(); old.shards != nil {
+		p.mapFailed = false
+		clear(p.known)
+		p.reroute(p.newRoutes(old.facts, nil, old), now)
+	}
+	p.refresh(now)
+}
+
+// complain logs that the stream could not be described; a missing permission
+// only once.
+func (p *Producer) complain(err error) {
+	if p.complained {
+		return
+	}
+	p.complained = classify(err) == faultFatal
+	p.opts.Logger.Warn("producer: stream not described, assuming the default record size and distribution",
+		"producer", p.opts.ProducerID, "error", err)
+}
+
+// remember notes where the shards of a map lie, and forgets those that neither
+// it nor the map before it shows.
+func (p *Producer) remember(m *shardmap.Map) {
+	if p.known == nil {
+		p.known = make(map[string]known)
+	}
+	p.loadCount++
+	for i := range m.Len() {
+		s := m.At(i)
+		p.known[s.ID] = known{s.Range, p.loadCount}
+	}
+	for id, k := range p.known {
+		if k.load < p.loadCount-1 {
+			delete(p.known, id)
+		}
+	}
+}
+
+func sameShards(a, b *shardmap.Map) bool {
+	if a == nil || b == nil || a.Len() != b.Len() {
+		return a == b
+	}
+	for i := range a.Len() {
+		if a.At(i) != b.At(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// loadStream asks for the stream's facts and its open shards. It runs on the
+// goroutine of a load.
+func (p *Producer) loadStream(old facts) loaded {
+	l := loaded{facts: old}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		l.facts, l.factsErr = p.describeStream(old)
+	})
+	l.shards, l.err = p.listShards()
+	wg.Wait()
+	return l
+}
+
+// describeStream returns the stream's facts; where they cannot be had, the old
+// ones.
+func (p *Producer) describeStream(old facts) (facts, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.opts.RequestTimeout)
+	defer cancel()
+	old.known = true
+	out, err := p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
+		StreamName: p.stream.name,
+		StreamARN:  p.stream.arn,
+	})
+	if err != nil {
+		return old, err
+	}
+	if out == nil || out.StreamDescriptionSummary == nil {
+		return old, errors.New("producer: DescribeStreamSummary answered nothing")
+	}
+	s := out.StreamDescriptionSummary
+	f := facts{
+		known:     true,
+		auto:      s.RecordDistributionStrategy == types.RecordDistributionStrategyAuto,
+		maxRecord: defaultRecordBytes,
+	}
+	if kib := aws.ToInt32(s.MaxRecordSizeInKiB); kib > 0 {
+		f.maxRecord = min(int(kib)<<10, maxRecordBytes)
+	}
+	return f, nil
+}
+
+// maxPages bounds a listing: at 1,000 shards a page, more than any stream has.
+const maxPages = 1000
+
+// listShards returns the map of the open shards.
+func (p *Producer) listShards() (*shardmap.Map, error) {
+	var shards []shardmap.Shard
+	in := &kinesis.ListShardsInput{
+		StreamName:  p.stream.name,
+		StreamARN:   p.stream.arn,
+		MaxResults:  aws.Int32(1000),
+		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
+	}
+	for range maxPages {
+		ctx, cancel := context.WithTimeout(p.ctx, p.opts.RequestTimeout)
+		out, err := p.client.ListShards(ctx, in, withoutRetries)
+		cancel()
+		if err != nil {
+			return nil, fmt.Errorf("producer: list shards: %w", err)
+		}
+		if out == nil {
+			return nil, errors.New("producer: list shards: no answer")
+		}
+		for _, s := range out.Shards {
+			// The filter asks for open shards; not every server knows it.
+			if s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil {
+				continue
+			}
+			if s.HashKeyRange == nil {
+				return nil, fmt.Errorf("producer: list shards: %s has no hash key range", aws.ToString(s.ShardId))
+			}
+			r, err := shardmap.ParseRange(aws.ToString(s.HashKeyRange.StartingHashKey), aws.ToString(s.HashKeyRange.EndingHashKey))
+			if err != nil {
+				return nil, fmt.Errorf("producer: list shards: %s: %w", aws.ToString(s.ShardId), err)
+			}
+			shards = append(shards, shardmap.Shard{ID: aws.ToString(s.ShardId), Range: r})
+		}
+		if aws.ToString(out.NextToken) == "" {
+			m, err := shardmap.New(slices.Clip(shards))
+			if err != nil {
+				return nil, fmt.Errorf("producer: list shards: %w", err)
+			}
+			return m, nil
+		}
+		// A token stands for all other parameters, which are refused beside it.
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken, MaxResults: aws.Int32(1000)}
+	}
+	return nil, fmt.Errorf("producer: list shards: no end after %d pages", maxPages)
+}

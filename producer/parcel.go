@@ -1,0 +1,252 @@
+package producer
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/kinesis-go/kinesis/aggregation"
+	"github.com/kinesis-go/kinesis/internal/budget"
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+)
+
+// An instant is a time on the producer's own monotonic clock, since its start.
+// It takes a third of a time.Time and cannot be compared to another machine's.
+type instant time.Duration
+
+const never = instant(math.MaxInt64)
+
+// after returns t+d, saturating: a huge RecordTTL means never.
+func (t instant) after(d time.Duration) instant {
+	if d >= time.Duration(never-t) {
+		return never
+	}
+	return t + instant(d)
+}
+
+// A parcel is one Kinesis record in the making: an aggregate that grows in
+// place, or a single record. Records are written into it once, at Put.
+//
+// It belongs to its lane's mutex while it is the lane's open parcel, then to the
+// flusher, for the time of a request to the sender as well (which seals it
+// before anything else and only reads afterwards), and at last to the callback
+// goroutine.
+type parcel struct {
+	enc  *aggregation.Encoder // nil for a single record, whose data is in bare
+	max  int                  // size enc was made for
+	bare []byte
+
+	entries []entry
+	hash    shardmap.HashKey // of the first record; decides where all of it goes
+
+	lane  *lane
+	share *budget.Share // charged with cost
+	cost  int64
+
+	due     instant // when it should be on its way
+	expires instant // the earliest of its records
+
+	attempts []Attempt
+	last     error // of the last attempt
+	maybe    bool  // an attempt ended without an answer
+	body     []byte
+	hashText string // hash in decimal, when it has been needed
+
+	waits     bool // an entry has a waiter
+	calls     bool // an entry has a callback
+	tickets   []*ticket
+	thinned   bool // some records in it have ended, so it is not sent again as it is
+	surprised bool // it landed in a shard nobody knew, and waited for a new map
+	landed    landing
+}
+
+// A landing is where a parcel was stored.
+type landing struct{ shard, seq string }
+
+// An entry is what a producer keeps of a record beside its bytes.
+type entry struct {
+	key, ehk string
+	done     func(Result)
+	wait     *waiter
+	expires  instant
+	past     *history // nil as long as the record stays in its first parcel
+	ended    bool     // its result has been given
+}
+
+// A history is what happened to a record in parcels it has left.
+type history struct {
+	attempts []Attempt
+	last     error
+	maybe    bool
+}
+
+// A waiter is a Put that waits for its result.
+type waiter struct {
+	done   chan struct{} // receives once, when result is there
+	result Result
+}
+
+// A ticket is a Flush that waits for parcels to end.
+type ticket struct {
+	left atomic.Int64
+	done chan struct{} // closed when left gets to 0
+}
+
+func (t *ticket) end() {
+	if t.left.Add(-1) == 0 {
+		close(t.done)
+	}
+}
+
+// add writes a record into the parcel and reports whether it fitted. A first
+// record always fits.
+func (p *parcel) add(e entry, data []byte, hash shardmap.HashKey, cost int64) bool {
+	if p.enc == nil {
+		p.bare = append(p.bare[:0], data...)
+	} else if err := p.enc.Append(aggregation.Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data}); err != nil {
+		if errors.Is(err, aggregation.ErrFull) {
+			return false
+		}
+		// Put has checked everything that Append does.
+		panic("producer: checked record refused: " + err.Error())
+	}
+	if len(p.entries) == 0 {
+		p.hash = hash
+	}
+	p.entries = append(p.entries, e)
+	p.cost += cost
+	p.expires = min(p.expires, e.expires)
+	p.waits = p.waits || e.wait != nil
+	p.calls = p.calls || e.done != nil
+	return true
+}
+
+// adopt makes the tickets of a parcel that some records came from wait for this
+// parcel too.
+func (p *parcel) adopt(tickets []*ticket) {
+	for _, t := range tickets {
+		if !slices.Contains(p.tickets, t) {
+			t.left.Add(1)
+			p.tickets = append(p.tickets, t)
+		}
+	}
+}
+
+// single reports whether the parcel goes as a bare record.
+func (p *parcel) single() bool { return len(p.entries) == 1 }
+
+// size returns what Kinesis counts for the parcel: data and partition key.
+func (p *parcel) size() int {
+	switch {
+	case p.enc == nil:
+		return len(p.bare) + len(p.entries[0].key)
+	case p.single():
+		return len(p.enc.First().Data) + len(p.entries[0].key)
+	}
+	return p.enc.Size() + len(aggregation.OuterPartitionKey)
+}
+
+// seal returns the data to send. It is done once, by the sender, since it
+// computes a digest over all of it.
+func (p *parcel) seal() ([]byte, error) {
+	var err error
+	switch {
+	case p.body != nil:
+	case p.enc == nil:
+		p.body = p.bare
+	case p.single():
+		p.body = p.enc.First().Data
+	default:
+		p.body, err = p.enc.Seal()
+	}
+	return p.body, err
+}
+
+// explicitHashKey returns what to send as the explicit hash key: always
+// something, since the partition key of an aggregate has no meaning and the KPL
+// sends one with single records too.
+func (p *parcel) explicitHashKey() *string {
+	if p.single() && p.entries[0].ehk != "" {
+		return &p.entries[0].ehk
+	}
+	if p.hashText == "" {
+		p.hashText = p.hash.String()
+	}
+	return &p.hashText
+}
+
+// each calls f with every record and its data, in order.
+func (p *parcel) each(f func(i int, e *entry, data []byte)) {
+	if p.enc == nil {
+		f(0, &p.entries[0], p.bare)
+		return
+	}
+	for i, r := range p.enc.Records() {
+		f(i, &p.entries[i], r.Data)
+	}
+}
+
+// within reports whether every record of the parcel hashes into r.
+func (p *parcel) within(r shardmap.Range) bool {
+	for i := range p.entries {
+		if !r.Contains(hashKey(p.entries[i].key, p.entries[i].ehk)) {
+			return false
+		}
+	}
+	return true
+}
+
+// past returns what an entry takes along when it leaves the parcel. Entries
+// with the same past share the result: memo holds the last one made.
+func (p *parcel) past(e *entry, memo *pastMemo) *history {
+	if len(p.attempts) == 0 && !p.maybe {
+		return e.past
+	}
+	if memo.next == nil || memo.from != e.past {
+		memo.from = e.past
+		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe}
+		if e.past != nil {
+			memo.next.attempts = slices.Concat(e.past.attempts, p.attempts)
+			memo.next.maybe = p.maybe || e.past.maybe
+		}
+	}
+	return memo.next
+}
+
+type pastMemo struct{ from, next *history }
+
+// A verdict is what ends a parcel.
+type verdict struct {
+	landing       // where it is, if reason is nil
+	reason  error // why it is not stored, or not known to be
+	unknown bool  // it may be stored, whatever attempts say
+}
+
+// result returns the result of record i, without the record itself.
+func (p *parcel) result(i int, v *verdict) Result {
+	e := &p.entries[i]
+	r := Result{Attempts: p.attempts}
+	last, maybe := p.last, p.maybe || v.unknown
+	if e.past != nil {
+		r.Attempts = slices.Concat(e.past.attempts, p.attempts)
+		maybe = maybe || e.past.maybe
+		if last == nil {
+			last = e.past.last
+		}
+	}
+	if v.reason == nil {
+		r.ShardID, r.SequenceNumber = v.shard, v.seq
+		r.Sub = i
+		return r
+	}
+	if r.Outcome = NotStored; maybe {
+		r.Outcome = Unknown
+	}
+	if last == v.reason {
+		last = nil
+	}
+	r.Err = &PutError{Outcome: r.Outcome, Attempts: len(r.Attempts), Reason: v.reason, Last: last}
+	return r
+}

@@ -1,0 +1,146 @@
+package producer
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+)
+
+// A Record is what a program puts.
+type Record struct {
+	// PartitionKey decides the record's shard, by its MD5: 1 to 256 characters.
+	// It may be empty only on a stream whose RecordDistributionStrategy is AUTO.
+	PartitionKey string
+
+	// ExplicitHashKey decides the shard instead, if it is not empty: a decimal
+	// integer from 0 to 2^128-1 without leading zeros.
+	ExplicitHashKey string
+
+	// Data is the payload. Together with the partition key it may have as many
+	// bytes as the stream's MaxRecordSizeInKiB says, 1 MiB if it says nothing.
+	Data []byte
+}
+
+// An Outcome is what became of a record.
+type Outcome int
+
+const (
+	// Stored: the record is in the stream. If an earlier attempt ended without
+	// an answer it may be there more than once.
+	Stored Outcome = iota
+	// NotStored: the record is not in the stream and will not be.
+	NotStored
+	// Unknown: the record may be in the stream. No attempt was confirmed, and at
+	// least one ended without an answer.
+	Unknown
+)
+
+// String returns "stored", "not stored" or "unknown".
+func (o Outcome) String() string {
+	switch o {
+	case Stored:
+		return "stored"
+	case NotStored:
+		return "not stored"
+	case Unknown:
+		return "unknown"
+	}
+	return fmt.Sprintf("Outcome(%d)", int(o))
+}
+
+// An Attempt is one PutRecords call that carried a record.
+type Attempt struct {
+	Start    time.Time
+	Duration time.Duration
+
+	// Code and Message are the error that came back for the record or for the
+	// whole call, in the service's words. Code is empty after success, and for
+	// a call that the service did not answer.
+	Code, Message string
+}
+
+// A Result is what became of a record that was put.
+type Result struct {
+	// Record is the record. In a callback its Data is the producer's memory and
+	// valid until the callback returns; copy it to keep it.
+	Record Record
+
+	Outcome Outcome
+
+	// ShardID and SequenceNumber are where the record was stored. Records of one
+	// aggregate share both.
+	ShardID, SequenceNumber string
+
+	// Sub is the record's subsequence number: its place in its aggregate, counted
+	// from 0, and 0 if it was sent alone. Sequence number and subsequence number
+	// together are the position a consumer reports.
+	Sub int
+
+	// Attempts are the calls that carried the record, in their order. Several
+	// results share the slice: do not change it.
+	Attempts []Attempt
+
+	// Err is nil if the record was stored, and else a [*PutError].
+	Err error
+}
+
+// recordOverhead is what MaxBufferedBytes is charged for a record beyond its
+// data and keys: its entry, its place in an aggregate and room that buffers
+// keep to grow.
+const recordOverhead = 128
+
+func (r *Record) cost() int64 { return cost(r.PartitionKey, r.ExplicitHashKey, r.Data) }
+
+func cost(partitionKey, explicitHashKey string, data []byte) int64 {
+	return int64(len(partitionKey)+len(explicitHashKey)+len(data)) + recordOverhead
+}
+
+// hashKey returns the hash key that decides the shard of a checked record.
+func hashKey(partitionKey, explicitHashKey string) shardmap.HashKey {
+	if explicitHashKey != "" {
+		if k, err := shardmap.ParseHashKey(explicitHashKey); err == nil {
+			return k
+		}
+	}
+	return shardmap.HashOf(partitionKey)
+}
+
+const maxKeyCharacters = 256
+
+// checkKeys returns the record's hash key, or an error if a key is one that
+// Kinesis would refuse. An empty partition key is left to the caller.
+func (r *Record) checkKeys() (shardmap.HashKey, error) {
+	if !utf8.ValidString(r.PartitionKey) {
+		return shardmap.HashKey{}, &RecordError{"PartitionKey", quote(r.PartitionKey), "must be valid UTF-8"}
+	}
+	if len(r.PartitionKey) > maxKeyCharacters {
+		if n := utf8.RuneCountInString(r.PartitionKey); n > maxKeyCharacters {
+			return shardmap.HashKey{}, &RecordError{"PartitionKey", fmt.Sprintf("%d characters", n), "must have 1 to 256"}
+		}
+	}
+	if r.ExplicitHashKey == "" {
+		return shardmap.HashOf(r.PartitionKey), nil
+	}
+	k, err := shardmap.ParseHashKey(r.ExplicitHashKey)
+	if err != nil {
+		return k, &RecordError{"ExplicitHashKey", quote(r.ExplicitHashKey), "must be a decimal integer from 0 to 2^128-1 without leading zeros"}
+	}
+	return k, nil
+}
+
+// size is what Kinesis counts against the stream's largest record.
+func (r *Record) size() int { return len(r.Data) + len(r.PartitionKey) }
+
+func tooLarge(size, limit int) error {
+	return &RecordError{"Data", fmt.Sprintf("%d bytes with the partition key", size), fmt.Sprintf("must be at most %d, the stream's largest record", limit)}
+}
+
+// quote quotes at most 64 bytes of s.
+func quote(s string) string {
+	if len(s) > 64 {
+		return fmt.Sprintf("%q…", s[:64])
+	}
+	return fmt.Sprintf("%q", s)
+}

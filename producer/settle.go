@@ -1,0 +1,285 @@
+package producer
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/kinesis-go/kinesis/aggregation"
+)
+
+// settle decides what an answer means for each parcel of its request.
+func (p *Producer) settle(r *request, now instant) {
+	p.flights = slices.DeleteFunc(p.flights, func(f *request) bool { return f == r })
+	p.counts.requests.Add(1)
+	for _, l := range r.lanes {
+		l.inFlight--
+		p.poke(l)
+	}
+	r.lanes = nil
+	if r.err != nil {
+		p.counts.requestsFailed.Add(1)
+		p.settleFailed(r, now)
+	} else {
+		p.failures = 0
+		p.settleEntries(r, now)
+	}
+}
+
+// settleFailed deals with a request that failed as a whole.
+func (p *Producer) settleFailed(r *request, now instant) {
+	f := classify(r.err)
+	p.opts.Logger.Debug("producer: request failed", "producer", p.opts.ProducerID, "records", len(r.parcels), "error", r.err)
+	if f == faultRefused && len(r.parcels) > 1 && p.state != aborted {
+		p.split(r)
+		return
+	}
+	if r.attempt.Code == "ResourceNotFoundException" && p.state != aborted {
+		p.dropMap(now)
+	}
+	attempts := []Attempt{r.attempt}
+	for i, q := range r.parcels {
+		q.tried(attempts, r.err)
+		switch {
+		case f == faultRefused, f == faultFatal:
+			p.finish(q, &verdict{reason: r.err})
+		case f == faultGarbled:
+			p.finish(q, &verdict{reason: r.err, unknown: true})
+		default:
+			q.maybe = q.maybe || f == faultMaybe
+			continue
+		}
+		r.parcels[i] = nil
+	}
+	if f != faultRetry && f != faultMaybe {
+		return
+	}
+	// Requests that were under way together fail together: they count once.
+	if r.start >= p.notBefore {
+		delay := p.backoff.Delay(p.opts.ProducerID, "request", "", p.failures)
+		p.failures++
+		p.notBefore = now.after(delay)
+		p.opts.Logger.Warn("producer: request failed, trying again", "producer", p.opts.ProducerID, "failures", p.failures, "delay", delay, "error", r.err)
+	}
+	p.again(r.parcels, now)
+}
+
+// split makes two requests of one that was refused for something in it, until
+// what is wrong stands alone.
+func (p *Producer) split(r *request) {
+	half := len(r.parcels) / 2
+	for _, part := range [][]*parcel{r.parcels[:half], r.parcels[half:]} {
+		s := &request{parcels: part, expires: never}
+		for _, q := range part {
+			q.tried([]Attempt{r.attempt}, r.err)
+			s.bytes += q.size()
+			s.expires = min(s.expires, q.expires)
+			if !slices.Contains(s.lanes, q.lane) {
+				s.lanes = append(s.lanes, q.lane)
+				q.lane.inFlight++
+			}
+		}
+		p.splits = append(p.splits, s)
+	}
+}
+
+// settleEntries deals with an answer that speaks of each parcel.
+func (p *Producer) settleEntries(r *request, now instant) {
+	success := []Attempt{r.attempt} // shared by all that are stored at once
+	var retry []*parcel
+	for i, q := range r.parcels {
+		e := &r.out.Records[i]
+		seq, shard := aws.ToString(e.SequenceNumber), aws.ToString(e.ShardId)
+		if code := aws.ToString(e.ErrorCode); code != "" || seq == "" {
+			p.entryFailed(r, q, e, now)
+			retry = append(retry, q)
+			continue
+		}
+		q.tried(success, nil)
+		q.landed = landing{shard, seq}
+		p.counts.stored.Add(1)
+		p.counts.bytes.Add(int64(q.size()))
+		if q.lane.notBefore <= r.start {
+			q.lane.failures = 0
+		}
+		r.parcels[i] = nil
+		p.judge(q, r.start, now)
+	}
+	p.again(retry, now)
+}
+
+// entryFailed notes why an entry was not stored and slows its lane down.
+func (p *Producer) entryFailed(r *request, q *parcel, e *types.PutRecordsResultEntry, now instant) {
+	err := &EntryError{aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage)}
+	if err.Code == "" {
+		err = &EntryError{"InternalFailure", "neither a sequence number nor an error came back"}
+	}
+	a := r.attempt
+	a.Code, a.Message = err.Code, err.Message
+	q.tried([]Attempt{a}, err)
+	if err.Code == codeThroughput {
+		p.counts.refused.Add(1)
+	} else {
+		q.maybe = true // an internal failure vouches for nothing
+	}
+	l := q.lane
+	if r.start >= l.notBefore { // once for all parcels of the lane
+		l.notBefore = now.after(p.backoff.Delay(p.opts.ProducerID, "shard", l.shard.ID, l.failures))
+		l.failures++
+	}
+}
+
+// tried notes an attempt.
+func (q *parcel) tried(attempt []Attempt, err error) {
+	if q.attempts == nil {
+		q.attempts = attempt[:1:1]
+	} else {
+		q.attempts = append(q.attempts, attempt[0])
+	}
+	q.last = err
+}
+
+// again queues parcels that are to be sent once more, in front of what waits.
+func (p *Producer) again(parcels []*parcel, now instant) {
+	parcels = slices.DeleteFunc(slices.Clone(parcels), func(q *parcel) bool { return q == nil })
+	if p.state == aborted {
+		for _, q := range parcels {
+			p.finish(q, &verdict{reason: ErrClosed})
+		}
+		return
+	}
+	for len(parcels) > 0 {
+		l := parcels[0].lane
+		n := 1
+		for n < len(parcels) && parcels[n].lane == l {
+			n++
+		}
+		group := parcels[:n]
+		parcels = parcels[n:]
+		for _, q := range group {
+			q.due = min(q.due, now)
+		}
+		if l.state == laneRetired { // only this goroutine writes it
+			for _, q := range group {
+				p.repack(q, now, p.routes.Load())
+			}
+			continue
+		}
+		whole := group[:0]
+		for _, q := range group {
+			if q.thinned {
+				p.repack(q, now, p.routes.Load())
+			} else {
+				whole = append(whole, q)
+			}
+		}
+		l.push(whole...)
+		p.poke(l)
+	}
+}
+
+// judge decides whether a stored parcel counts as stored. A single record does,
+// wherever it landed. An aggregate does if every record in it belongs to the
+// shard it landed on, because readers drop it whole otherwise; then all its
+// records are sent again. Where the shard is not known the judgement waits for
+// a new map.
+func (p *Producer) judge(q *parcel, sent, now instant) {
+	l := q.lane
+	surprise := l.kind == shardLane && q.landed.shard != l.shard.ID
+	if surprise && sent >= p.loadStart {
+		p.refresh(now)
+	}
+	if !surprise || q.single() {
+		p.finish(q, &verdict{landing: q.landed})
+		return
+	}
+	k, ok := p.known[q.landed.shard]
+	switch {
+	case ok && q.within(k.Range):
+		p.finish(q, &verdict{landing: q.landed})
+	case !ok && !q.surprised && p.state != aborted:
+		q.surprised = true
+		p.limbo = append(p.limbo, q)
+		p.refresh(now)
+	default:
+		p.counts.misplaced.Add(1)
+		q.last = fmt.Errorf("producer: aggregate landed on %s, which does not hold all of its records", q.landed.shard)
+		q.maybe = true // it is there, for readers that do not look at the range
+		q.due = min(q.due, now)
+		if p.state == aborted {
+			p.finish(q, &verdict{reason: ErrClosed})
+			return
+		}
+		p.repack(q, now, p.routes.Load())
+	}
+}
+
+// finish ends a parcel: every record in it gets its result.
+func (p *Producer) finish(q *parcel, v *verdict) {
+	for i := range q.entries {
+		e := &q.entries[i]
+		if e.ended {
+			continue
+		}
+		outcome := Stored
+		if v.reason != nil {
+			if outcome = NotStored; v.unknown || q.maybe || e.past != nil && e.past.maybe {
+				outcome = Unknown
+			}
+		}
+		p.counts.outcomes[outcome].Add(1)
+		if e.wait != nil {
+			e.wait.result = q.result(i, v)
+			e.wait.done <- struct{}{} // never blocks: it is sent once
+			e.wait, e.ended = nil, true
+		}
+	}
+	if q.calls {
+		p.callbacks.add(finished{producer: p, parcel: q, verdict: *v})
+	} else {
+		p.drop(q)
+	}
+}
+
+// newParcel returns an empty parcel for a lane.
+func (p *Producer) newParcel(l *lane, due instant) *parcel {
+	pool := &p.singles
+	if l.aggregate {
+		pool = &p.parcels
+	}
+	q, _ := pool.Get().(*parcel)
+	if q == nil || l.aggregate && q.max != l.max {
+		q = &parcel{max: l.max}
+		if l.aggregate {
+			q.enc = aggregation.NewEncoder(l.max)
+		}
+	}
+	q.lane, q.share = l, l.share
+	q.due, q.expires = due, never
+	return q
+}
+
+// drop ends a parcel whose records have gone elsewhere or have their results:
+// what is left of its charge is given back, and its memory is used again.
+func (p *Producer) drop(q *parcel) {
+	if q.cost != 0 {
+		q.share.Release(q.cost)
+	}
+	for _, t := range q.tickets {
+		t.end()
+	}
+	clear(q.entries)
+	pool := &p.singles
+	fresh := parcel{enc: q.enc, max: q.max, entries: q.entries[:0], bare: q.bare[:0]}
+	if q.enc != nil {
+		pool = &p.parcels
+		q.enc.Reset()
+	}
+	if cap(fresh.bare) > 64<<10 {
+		fresh.bare = nil
+	}
+	*q = fresh
+	pool.Put(q)
+}
