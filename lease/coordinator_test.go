@@ -246,13 +246,13 @@ func TestLostAnswersCostNothing(t *testing.T) {
 				for _, id := range []string{"a", "b", "c"} {
 					w := f.start(id)
 					n := 0
-					w.store.faults(func(got string) (error, bool) {
-						if got != op {
+					w.store.faults(func(c storeCall) (error, bool) {
+						if c.op != op {
 							return nil, false
 						}
 						n++
 						return nil, n%2 == 1
-					})
+					}, nil)
 					time.Sleep(15 * time.Second)
 				}
 				s.split(shardID(0))
@@ -287,12 +287,12 @@ func TestOutageShorterThanTheFenceGoesUnnoticed(t *testing.T) {
 				defer f.end()
 				var out atomic.Bool
 				for _, id := range []string{"a", "b", "c"} {
-					f.start(id).store.faults(func(string) (error, bool) {
+					f.start(id).store.faults(func(storeCall) (error, bool) {
 						if out.Load() {
 							return errCut, false
 						}
 						return nil, false
-					})
+					}, nil)
 				}
 				time.Sleep(30 * time.Second)
 				before, moves := f.counts(), f.moved()

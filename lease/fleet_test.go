@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
-	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 	"github.com/kinesis-go/kinesis/lease"
 )
@@ -133,6 +132,8 @@ type worker struct {
 	store *faulty
 	stop  context.CancelFunc
 	done  chan error
+
+	crashed bool // guarded by fleet.mu
 }
 
 func newFleet(t *testing.T, store lease.Store, s *stream) *fleet {
@@ -210,6 +211,11 @@ func (f *fleet) hold(w *worker, fetch, work context.Context, h *lease.Held) erro
 	if other := f.holders[shard]; other != "" {
 		f.t.Errorf("%s holds %s while %s does", w.id, shard, other)
 	}
+	if w.crashed {
+		f.mu.Unlock()
+		return nil
+	}
+	f.checkParents(w, h)
 	f.holders[shard] = w.id
 	f.begun[shard]++
 	f.logf("%s holds %s at %v", w.id, shard, h.Position())
@@ -244,10 +250,20 @@ func (f *fleet) hold(w *worker, fetch, work context.Context, h *lease.Held) erro
 	}
 }
 
+// checkParents reports a shard that is held before its parents are finished.
+func (f *fleet) checkParents(w *worker, h *lease.Held) {
+	for _, p := range h.Shard().Parents {
+		row, err := f.store.Row(f.t.Context(), p)
+		if err == nil && !row.Finished() {
+			f.t.Errorf("%s holds %s, whose parent %s is at %v", w.id, h.Shard().ID, p, row.Checkpoint)
+		}
+	}
+}
+
 func (f *fleet) drop(w *worker, shard string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.holders[shard] == w.id {
+	if f.holders[shard] == w.id && !w.crashed {
 		f.logf("%s leaves %s", w.id, shard)
 		delete(f.holders, shard)
 	}
@@ -273,6 +289,10 @@ func (f *fleet) moved() int {
 // crash cuts a worker off its store for good and forgets what it believes.
 func (f *fleet) crash(w *worker) {
 	w.store.cut()
+	f.mu.Lock()
+	w.crashed = true
+	f.logf("%s crashes", w.id)
+	f.mu.Unlock()
 	w.stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -306,165 +326,4 @@ func (f *fleet) end() {
 			f.t.Log(l)
 		}
 	}
-}
-
-// A faulty store is one worker's way to the fleet's.
-type faulty struct {
-	lease.Store
-	id     string
-	mu     sync.Mutex
-	calls  uint64
-	isCut  bool
-	paused chan struct{}                           // closed at the end of a pause; nil outside one
-	onCall func(op string) (fail error, lose bool) // nil: no faults
-
-	onWrite func(lease.Write) // told of every write made
-}
-
-var errCut = errors.New("test: cut off")
-var errLost = errors.New("test: answer lost")
-
-func (s *faulty) cut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.isCut = true
-}
-
-// faults sets what happens to calls; the function is called one at a time.
-func (s *faulty) faults(onCall func(op string) (fail error, lose bool)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.onCall = onCall
-}
-
-// pause makes calls hang until resume, before they are made. A call given up
-// meanwhile is made nevertheless, when nobody waits for it any more.
-func (s *faulty) pause() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.paused = make(chan struct{})
-}
-
-func (s *faulty) resume() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.paused)
-	s.paused = nil
-}
-
-func (s *faulty) hung() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.paused
-}
-
-func (s *faulty) fault(op string) (fail error, lose bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.isCut:
-		return errCut, false
-	case s.onCall == nil:
-		return nil, false
-	}
-	return s.onCall(op)
-}
-
-// latency is how long a call takes, a little different for each.
-func (s *faulty) latency(op string) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls++
-	return time.Millisecond + time.Duration(pace.Hash(s.id, op, "latency", s.calls)%uint64(9*time.Millisecond))
-}
-
-func with[T any](ctx context.Context, s *faulty, op string, do func(context.Context) (T, error)) (T, error) {
-	var zero T
-	if hung := s.hung(); hung != nil {
-		select {
-		case <-hung:
-		case <-ctx.Done():
-			context.AfterFunc(closing{Context: context.WithoutCancel(ctx), done: hung}, func() { _, _ = do(context.WithoutCancel(ctx)) })
-			return zero, context.Cause(ctx)
-		}
-	}
-	half := s.latency(op) / 2
-	time.Sleep(half)
-	defer time.Sleep(half)
-	fail, lose := s.fault(op)
-	if fail != nil {
-		return zero, fail
-	}
-	out, err := do(ctx)
-	if s.cutNow() {
-		return zero, errCut
-	}
-	if lose {
-		return zero, errLost
-	}
-	return out, err
-}
-
-// closing is a context that ends when a channel is closed.
-type closing struct {
-	context.Context
-	done <-chan struct{}
-}
-
-func (c closing) Done() <-chan struct{} { return c.done }
-
-func (c closing) Err() error {
-	select {
-	case <-c.done:
-		return context.Canceled
-	default:
-		return nil
-	}
-}
-
-func (s *faulty) cutNow() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.isCut
-}
-
-func (s *faulty) Row(ctx context.Context, key string) (lease.Row, error) {
-	return with(ctx, s, "row", func(ctx context.Context) (lease.Row, error) { return s.Store.Row(ctx, key) })
-}
-
-func (s *faulty) Snapshot(ctx context.Context) (lease.Snapshot, error) {
-	return with(ctx, s, "snapshot", func(ctx context.Context) (lease.Snapshot, error) { return s.Store.Snapshot(ctx) })
-}
-
-func (s *faulty) Owned(ctx context.Context, owner string) ([]string, error) {
-	return with(ctx, s, "owned", func(ctx context.Context) ([]string, error) { return s.Store.Owned(ctx, owner) })
-}
-
-func (s *faulty) Write(ctx context.Context, w lease.Write) (lease.Row, error) {
-	return with(ctx, s, w.Op.String(), func(ctx context.Context) (lease.Row, error) {
-		row, err := s.Store.Write(ctx, w)
-		if err == nil && s.onWrite != nil {
-			s.onWrite(w)
-		}
-		return row, err
-	})
-}
-
-func (s *faulty) PutWorker(ctx context.Context, w lease.Worker) error {
-	_, err := with(ctx, s, "put worker", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.PutWorker(ctx, w) })
-	return err
-}
-
-func (s *faulty) DeleteWorker(ctx context.Context, w lease.Worker) error {
-	_, err := with(ctx, s, "delete worker", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.DeleteWorker(ctx, w) })
-	return err
-}
-
-func (s *faulty) Lock(ctx context.Context) (lease.Lock, error) {
-	return with(ctx, s, "lock", func(ctx context.Context) (lease.Lock, error) { return s.Store.Lock(ctx) })
-}
-
-func (s *faulty) SwapLock(ctx context.Context, seen, next lease.Lock) error {
-	_, err := with(ctx, s, "swap lock", func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.SwapLock(ctx, seen, next) })
-	return err
 }
