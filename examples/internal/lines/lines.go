@@ -4,6 +4,7 @@ package lines
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 )
@@ -74,4 +75,11 @@ func (r *Reader) Next() ([]byte, error) {
 			return r.buf, nil
 		}
 	}
+}
+
+// Ready reports whether the next line has been read ahead, so that [Reader.Next]
+// will not wait for the input.
+func (r *Reader) Ready() bool {
+	ahead, _ := r.r.Peek(r.r.Buffered()) // of what there is
+	return bytes.IndexByte(ahead, '\n') >= 0
 }

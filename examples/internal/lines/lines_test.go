@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 )
@@ -127,4 +128,25 @@ func TestReaderYieldsTheSameLinesAsSplit(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Error("lines differ from strings.Split's")
 	}
+}
+
+func TestReadyPromisesAWholeLine(t *testing.T) {
+	t.Parallel()
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	r := NewReader(pr, MaxBytes)
+	if r.Ready() {
+		t.Error("ready before anything was read")
+	}
+	var writing sync.WaitGroup
+	writing.Go(func() { io.WriteString(pw, "a\nb\nhalf") })
+	for _, want := range []bool{true, false} {
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Ready(); got != want {
+			t.Errorf("Ready = %t, want %t", got, want)
+		}
+	}
+	writing.Wait()
 }
