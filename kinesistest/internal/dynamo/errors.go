@@ -1,16 +1,16 @@
 package dynamo
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 // invalidf returns a ValidationException of the family that AWS begins with
 // these words.
 func invalidf(format string, args ...any) error {
-	return fmt.Errorf("One or more parameter values were invalid: "+format, args...)
+	return attr.Invalidf("One or more parameter values were invalid: "+format, args...)
 }
 
 // constraint returns the ValidationException of a member that breaks its
@@ -23,7 +23,7 @@ func constraint(value any, member, want string) error {
 	} else {
 		value = fmt.Sprintf("'%v'", value)
 	}
-	return fmt.Errorf("1 validation error detected: Value %s at '%s' failed to satisfy constraint: %s", value, member, want)
+	return attr.Invalidf("1 validation error detected: Value %s at '%s' failed to satisfy constraint: %s", value, member, want)
 }
 
 func errNoTable(name string) error {
@@ -49,9 +49,9 @@ func errCondition(row Item) error {
 	return e
 }
 
-var errKeyShape = errors.New("The provided key element does not match the schema")
+var errKeyShape = attr.Invalidf("The provided key element does not match the schema")
 
 var (
-	errItemSize   = errors.New("Item size has exceeded the maximum allowed size")
-	errUpdateSize = errors.New("Item size to update has exceeded the maximum allowed size")
+	errItemSize   = attr.Invalidf("Item size has exceeded the maximum allowed size")
+	errUpdateSize = attr.Invalidf("Item size to update has exceeded the maximum allowed size")
 )

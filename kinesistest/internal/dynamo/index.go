@@ -1,10 +1,10 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 // An index is a second order over a table's items. It holds the items that
@@ -68,7 +68,7 @@ func (ix *index) status(now time.Time) string {
 // readable returns the error of reading an index that is not there yet.
 func (ix *index) readable(now time.Time) error {
 	if ix.status(now) == "CREATING" {
-		return fmt.Errorf("Cannot read from backfilling global secondary index: %s", ix.name)
+		return attr.Invalidf("Cannot read from backfilling global secondary index: %s", ix.name)
 	}
 	return nil
 }
@@ -118,11 +118,11 @@ func (ix *index) check(it Item, update bool, l Limits) error {
 		switch {
 		case !ok:
 		case v.Kind() != a.Kind && update:
-			return errors.New("The update expression attempted to update the secondary index key to unsupported type")
+			return attr.Invalidf("The update expression attempted to update the secondary index key to unsupported type")
 		case v.Kind() != a.Kind:
 			return invalidf("Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", a.Name, a.Kind, v.Kind(), ix.name)
 		case v.Text() == "":
-			return fmt.Errorf("One or more parameter values are not valid. A value specified for a secondary index key is not supported. "+
+			return attr.Invalidf("One or more parameter values are not valid. A value specified for a secondary index key is not supported. "+
 				"The AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s", wordOf(v), ix.name, a.Name)
 		}
 	}

@@ -1,8 +1,6 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -21,7 +19,7 @@ func (r *request) mixed(legacy, expressions []string) {
 		return strings.Join(slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !r.has(n) }), ", ")
 	}
 	if l, e := given(legacy), given(expressions); l != "" && e != "" {
-		r.fail(fmt.Errorf("Can not use both expression and non-expression parameters in the same request: "+
+		r.fail(attr.Invalidf("Can not use both expression and non-expression parameters in the same request: "+
 			"Non-expression parameters: {%s} Expression parameters: {%s}", l, e))
 	}
 }
@@ -69,9 +67,9 @@ func (r *request) joined(list []*expr.Condition) *expr.Condition {
 	op := r.enum("ConditionalOperator", "AND", "OR")
 	switch {
 	case given && len(list) == 0:
-		r.fail(errors.New("ConditionalOperator cannot be used without Filter or Expected"))
+		r.fail(attr.Invalidf("ConditionalOperator cannot be used without Filter or Expected"))
 	case given && len(list) == 1:
-		r.fail(errors.New("ConditionalOperator can only be used when Filter or Expected has two or more elements"))
+		r.fail(attr.Invalidf("ConditionalOperator can only be used when Filter or Expected has two or more elements"))
 	}
 	return expr.Join(op == "OR", list)
 }

@@ -1,18 +1,19 @@
 package dynamo
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 // maxBatchBytes bounds the items that one BatchGetItem returns; the keys
 // beyond it come back as unprocessed.
 const maxBatchBytes = 16 << 20
 
-var errDoubleKey = errors.New("Provided list of item keys contains duplicates")
+var errDoubleKey = attr.Invalidf("Provided list of item keys contains duplicates")
 
 func (s *Service) batchWriteItem(r *request) (any, error) {
 	capacity := r.capacity()
@@ -55,14 +56,14 @@ func (s *Service) batchOf(r *request, tables *request) ([]*write, error) {
 		}
 		list := tables.objects(given)
 		if tables.err == nil && len(list) == 0 {
-			return nil, fmt.Errorf("1 validation error detected: Value at 'requestItems.%s.member' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
+			return nil, attr.Invalidf("1 validation error detected: Value at 'requestItems.%s.member' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
 		}
 		for _, sub := range list {
 			w := &write{op: r.op, table: name}
 			put, del := sub.object("PutRequest"), sub.object("DeleteRequest")
 			switch {
 			case put != nil && del != nil, put == nil && del == nil && len(sub.fields) == 0:
-				return nil, errors.New("Supplied WriteRequest must contain exactly one of PutRequest and DeleteRequest")
+				return nil, attr.Invalidf("Supplied WriteRequest must contain exactly one of PutRequest and DeleteRequest")
 			case put != nil:
 				w.put, w.key = true, put.needItem("Item")
 				sub.fail(put.done())
@@ -148,7 +149,7 @@ func (s *Service) batchGetItem(r *request) (any, error) {
 		reads = append(reads, b)
 	}
 	if over(total, s.opts.Limits.BatchGets) {
-		return nil, errors.New("Too many items requested for the BatchGetItem call")
+		return nil, attr.Invalidf("Too many items requested for the BatchGetItem call")
 	}
 	return s.batchGet(reads, capacity)
 }
@@ -159,8 +160,11 @@ func (s *Service) batchReadOf(tables *request, given string) (*batchRead, error)
 		return nil, err
 	}
 	sub := tables.object(given)
-	if tables.err != nil || sub == nil {
-		return nil, errors.Join(tables.err, tables.done())
+	if tables.err != nil {
+		return nil, tables.err
+	}
+	if sub == nil {
+		return nil, constraint(nil, "requestItems."+name, "Member must not be null")
 	}
 	b := &batchRead{given: given, table: name, raw: maps.Clone(sub.fields)}
 	b.rawKeys, _ = b.raw["Keys"].([]any)

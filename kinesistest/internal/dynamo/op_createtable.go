@@ -1,10 +1,11 @@
 package dynamo
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 const (
@@ -81,7 +82,7 @@ func (r *request) noStream() {
 	}
 	on, _ := sub.bool("StreamEnabled")
 	if on {
-		r.fail(fmt.Errorf("%s: not implemented by this server: StreamSpecification.StreamEnabled", r.op))
+		r.fail(attr.Invalidf("%s: not implemented by this server: StreamSpecification.StreamEnabled", r.op))
 	}
 	r.fail(sub.done())
 }
@@ -97,7 +98,7 @@ func (r *request) tags() map[string]string {
 		key, ok := sub.str("Key")
 		value, _ := sub.str("Value")
 		if !ok || key == "" || len(key) > 128 || len(value) > 256 {
-			r.fail(errors.New("One or more parameter values were invalid: a tag needs a Key of 1 to 128 characters and a Value of at most 256"))
+			r.fail(attr.Invalidf("One or more parameter values were invalid: a tag needs a Key of 1 to 128 characters and a Value of at most 256"))
 		}
 		if _, twice := tags[key]; twice {
 			r.fail(invalidf("Duplicate tag key: %s", key))

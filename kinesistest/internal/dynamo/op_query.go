@@ -1,12 +1,11 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"time"
 
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
 )
 
@@ -16,7 +15,7 @@ func (s *Service) query(r *request) (any, error) {
 	forward = forward || !given
 	cond := rd.conditions(s, r, "QueryFilter")
 	if cond == nil && r.err == nil {
-		r.fail(errors.New("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."))
+		r.fail(attr.Invalidf("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."))
 	}
 	if err := r.done(); err != nil {
 		return nil, err
@@ -44,7 +43,7 @@ func (s *Service) query(r *request) (any, error) {
 func (rd *reading) filterable() error {
 	for _, p := range rd.filter.Paths() {
 		if slices.Contains(rd.key.names(), p.Root()) {
-			return fmt.Errorf("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", p.Root())
+			return attr.Invalidf("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", p.Root())
 		}
 	}
 	return nil
@@ -61,7 +60,7 @@ func (rd *reading) matching(key *expr.KeyCondition, forward bool, l Limits) (ite
 	entries := rd.rows().partition(hash)
 	if from != nil {
 		if from.hash != hash || !key.Range.Holds(rd.start) {
-			return nil, errors.New("The provided starting key is outside query boundaries based on provided conditions")
+			return nil, attr.Invalidf("The provided starting key is outside query boundaries based on provided conditions")
 		}
 		if forward {
 			entries = entries.after(from)

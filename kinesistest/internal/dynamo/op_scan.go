@@ -1,10 +1,10 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 func (s *Service) scan(r *request) (any, error) {
@@ -26,7 +26,7 @@ func (s *Service) scan(r *request) (any, error) {
 	entries := rd.rows().part(segment, total)
 	if from != nil {
 		if from.segment(total) != segment {
-			return nil, fmt.Errorf("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: %d Segment: %d", total, segment)
+			return nil, attr.Invalidf("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: %d Segment: %d", total, segment)
 		}
 		entries = entries.after(from)
 	}
@@ -41,13 +41,13 @@ func (r *request) segment() (segment, total int) {
 	case !one && !all:
 		return 0, 1
 	case !all:
-		r.fail(errors.New("The TotalSegments parameter is required but was not present in the request when Segment parameter is present"))
+		r.fail(attr.Invalidf("The TotalSegments parameter is required but was not present in the request when Segment parameter is present"))
 	case !one:
-		r.fail(errors.New("The Segment parameter is required but was not present in the request when parameter TotalSegments is present"))
+		r.fail(attr.Invalidf("The Segment parameter is required but was not present in the request when parameter TotalSegments is present"))
 	case total > 1_000_000:
 		r.fail(constraint(total, "totalSegments", "Member must have value less than or equal to 1000000"))
 	case segment >= total:
-		r.fail(fmt.Errorf("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total))
+		r.fail(attr.Invalidf("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total))
 	}
 	return segment, max(total, 1)
 }

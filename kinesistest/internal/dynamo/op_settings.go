@@ -1,13 +1,13 @@
 package dynamo
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 // Settings of a table that other operations do not look at: they are stored
@@ -41,11 +41,11 @@ func (s *Service) updateTimeToLive(r *request) (any, error) {
 	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
 		switch {
 		case t.lifetime.on == l.on && l.on:
-			return nil, errors.New("TimeToLive is already enabled")
+			return nil, attr.Invalidf("TimeToLive is already enabled")
 		case t.lifetime.on == l.on:
-			return nil, errors.New("TimeToLive is already disabled")
+			return nil, attr.Invalidf("TimeToLive is already disabled")
 		case !l.on && t.lifetime.attribute != l.attribute:
-			return nil, errors.New("TimeToLive is active on a different AttributeName: current AttributeName is " + t.lifetime.attribute)
+			return nil, attr.Invalidf("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.lifetime.attribute)
 		}
 		t.lifetime = l
 		return map[string]any{"TimeToLiveSpecification": map[string]any{"AttributeName": l.attribute, "Enabled": l.on}}, nil

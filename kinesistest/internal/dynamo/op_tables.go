@@ -1,11 +1,12 @@
 package dynamo
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 func (s *Service) describeTable(r *request) (any, error) {
@@ -22,7 +23,7 @@ func (s *Service) deleteTable(r *request) (any, error) {
 		case status != "ACTIVE":
 			return nil, errInUse("Attempt to change a resource which is still in use: Table is being %s: %s", pastOf(status), t.name)
 		case t.guarded:
-			return nil, errors.New("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+			return nil, attr.Invalidf("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 		}
 		t.goneAt = now.Add(s.opts.DeleteTable)
 		d := s.describe(t, now)

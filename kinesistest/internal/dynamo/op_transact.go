@@ -3,12 +3,12 @@ package dynamo
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 const (
@@ -16,7 +16,7 @@ const (
 	tokenLife           = 10 * time.Minute
 )
 
-var errSameItem = errors.New("Transaction request cannot include multiple operations on one item")
+var errSameItem = attr.Invalidf("Transaction request cannot include multiple operations on one item")
 
 // A token remembers a transaction that was applied, by what it asked for, so
 // that sending it again does nothing.
@@ -73,7 +73,7 @@ func (s *Service) action(r *request) *write {
 			continue
 		}
 		if w != nil {
-			r.fail(errors.New("TransactItems can only contain one of Check, Put, Update or Delete"))
+			r.fail(attr.Invalidf("TransactItems can only contain one of Check, Put, Update or Delete"))
 			return w
 		}
 		w = &write{op: "TransactWriteItems", table: sub.table(s.opts.Identity), put: kind == "Put", remove: kind == "Delete", check: kind == "ConditionCheck", reveal: sub.reveal()}
@@ -99,7 +99,7 @@ func (s *Service) action(r *request) *write {
 		r.fail(sub.done())
 	}
 	if w == nil && len(r.fields) == 0 {
-		r.fail(errors.New("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request"))
+		r.fail(attr.Invalidf("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request"))
 	}
 	return w
 }
@@ -168,7 +168,7 @@ func (s *Service) prepareTransaction(writes []*write, now time.Time) ([]*change,
 		return nil, cancelled(reasons)
 	}
 	if bytes > maxTransactionBytes {
-		return nil, errors.New("Transaction size cannot exceed 4 MB")
+		return nil, attr.Invalidf("Transaction size cannot exceed 4 MB")
 	}
 	return changes, nil
 }
@@ -209,7 +209,7 @@ func (s *Service) transactGetItems(r *request) (any, error) {
 	for _, sub := range r.actions(s) {
 		g := sub.object("Get")
 		if g == nil {
-			r.fail(errors.New("Invalid Request: TransactGetRequest should contain a Get request"))
+			r.fail(attr.Invalidf("Invalid Request: TransactGetRequest should contain a Get request"))
 			break
 		}
 		one := get{table: g.table(s.opts.Identity), key: g.needItem("Key")}

@@ -1,13 +1,12 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 // An alteration is what an UpdateTable asks for.
@@ -75,7 +74,7 @@ func (r *request) alteration() *alteration {
 		}
 	}
 	if a.mode == "" && a.units == (throughput{}) && a.guarded == nil && a.class == "" && !sse && len(a.creates)+len(a.updates)+len(a.deletes) == 0 {
-		r.fail(errors.New("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"))
+		r.fail(attr.Invalidf("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"))
 	}
 	return a
 }
@@ -221,7 +220,7 @@ func (t *table) unitsOf(a *alteration) (map[*index]throughput, error) {
 			return nil, api.Errorf("ResourceNotFoundException", "Requested resource not found: Index: %s not found", name)
 		}
 		if u == (throughput{}) {
-			return nil, fmt.Errorf("ProvisionedThroughput must be specified for index: %s", name)
+			return nil, attr.Invalidf("ProvisionedThroughput must be specified for index: %s", name)
 		}
 		units[ix] = u
 	}

@@ -1,11 +1,10 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
 )
 
@@ -39,9 +38,9 @@ func (s *Service) reading(r *request) *reading {
 	shown := r.has("ProjectionExpression") || r.has("AttributesToGet")
 	switch {
 	case shown && rd.want != "" && rd.want != "SPECIFIC_ATTRIBUTES":
-		r.fail(fmt.Errorf("Cannot specify the ProjectionExpression when choosing to get %s", rd.want))
+		r.fail(attr.Invalidf("Cannot specify the ProjectionExpression when choosing to get %s", rd.want))
 	case !shown && rd.want == "SPECIFIC_ATTRIBUTES":
-		r.fail(errors.New("Must specify the ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"))
+		r.fail(attr.Invalidf("Must specify the ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"))
 	case rd.want == "ALL_PROJECTED_ATTRIBUTES" && rd.indexName == "":
 		r.fail(invalidf("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"))
 	}
@@ -88,13 +87,13 @@ func (rd *reading) open(s *Service, now time.Time) (err error) {
 	}
 	ix, ok := rd.t.index(rd.indexName)
 	if !ok {
-		return fmt.Errorf("The table does not have the specified index: %s", rd.indexName)
+		return attr.Invalidf("The table does not have the specified index: %s", rd.indexName)
 	}
 	rd.ix, rd.key = ix, ix.key
 	if !ix.local {
 		switch {
 		case rd.consistent:
-			return errors.New("Consistent reads are not supported on global secondary indexes")
+			return attr.Invalidf("Consistent reads are not supported on global secondary indexes")
 		case rd.want == "ALL_ATTRIBUTES" && ix.projection != "ALL":
 			return invalidf("Select type ALL_ATTRIBUTES is not supported for global secondary index %s because its projection type is not ALL", ix.name)
 		}
@@ -127,13 +126,15 @@ func (rd *reading) from(l Limits) (*entry, error) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if len(rd.start) != len(names) {
-		return nil, errors.New("The provided starting key is invalid: The provided key element does not match the schema")
+		return nil, attr.Invalidf("The provided starting key is invalid: The provided key element does not match the schema")
 	}
 	if !rd.t.key.complete(rd.start) || !rd.key.complete(rd.start) {
-		return nil, errors.New("The provided starting key is invalid: The provided key element does not match the schema")
+		return nil, attr.Invalidf("The provided starting key is invalid: The provided key element does not match the schema")
 	}
-	if err := errors.Join(rd.t.key.checkValues(rd.start, l), rd.key.checkValues(rd.start, l)); err != nil {
-		return nil, fmt.Errorf("The provided starting key is invalid: %w", err)
+	for _, key := range []schema{rd.t.key, rd.key} {
+		if err := key.checkValues(rd.start, l); err != nil {
+			return nil, attr.Invalidf("The provided starting key is invalid: %s", asAPI(err).Message)
+		}
 	}
 	if rd.ix != nil {
 		return rd.ix.place(rd.t, rd.start), nil

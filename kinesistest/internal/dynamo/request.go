@@ -26,7 +26,7 @@ type request struct {
 func newRequest(op string, body []byte) (*request, error) {
 	var j any
 	if err := json.Unmarshal(body, &j); err != nil {
-		return nil, &attr.ShapeError{Message: "The request is not valid JSON"}
+		return nil, attr.Misshapenf("The request is not valid JSON")
 	}
 	return asRequest(op, j)
 }
@@ -34,7 +34,7 @@ func newRequest(op string, body []byte) (*request, error) {
 func asRequest(op string, j any) (*request, error) {
 	fields, ok := j.(map[string]any)
 	if !ok {
-		return nil, &attr.ShapeError{Message: "Start of structure or map expected"}
+		return nil, attr.Misshapenf("Start of structure or map expected")
 	}
 	return &request{op: op, fields: fields}, nil
 }
@@ -47,7 +47,7 @@ func (r *request) fail(err error) {
 }
 
 func (r *request) misshaped(name, want string) {
-	r.fail(&attr.ShapeError{Message: fmt.Sprintf("Unexpected value for %s: %s is required", name, want)})
+	r.fail(attr.Misshapenf("Unexpected value for %s: %s is required", name, want))
 }
 
 // done returns the first fault, or the refusal of a member that was not
@@ -66,7 +66,7 @@ func (r *request) done() error {
 		return nil
 	}
 	slices.Sort(left)
-	return fmt.Errorf("%s: not implemented by this server: %s", r.op, strings.Join(left, ", "))
+	return attr.Invalidf("%s: not implemented by this server: %s", r.op, strings.Join(left, ", "))
 }
 
 // take removes and returns a member; null is absent.
@@ -261,14 +261,14 @@ func (r *request) params(s *Service, valued int, expressions ...string) *expr.Pa
 	p := &expr.Params{MaxBytes: s.opts.Limits.ExpressionBytes}
 	given := func(names []string) bool { return slices.ContainsFunc(names, r.has) }
 	if r.has("ExpressionAttributeNames") && !given(expressions) {
-		r.fail(errors.New("ExpressionAttributeNames can only be specified when using expressions"))
+		r.fail(attr.Invalidf("ExpressionAttributeNames can only be specified when using expressions"))
 	}
 	if r.has("ExpressionAttributeValues") && !given(expressions[:valued]) {
 		verb := "is"
 		if valued > 1 {
 			verb = "are"
 		}
-		r.fail(fmt.Errorf("ExpressionAttributeValues can only be specified when using expressions: %s %s null", strings.Join(expressions[:valued], " and "), verb))
+		r.fail(attr.Invalidf("ExpressionAttributeValues can only be specified when using expressions: %s %s null", strings.Join(expressions[:valued], " and "), verb))
 	}
 	p.Names, p.Values = r.names(), r.values()
 	return p
@@ -280,7 +280,7 @@ func (r *request) names() map[string]string {
 		return nil
 	}
 	if len(sub.fields) == 0 {
-		r.fail(errors.New("ExpressionAttributeNames must not be empty"))
+		r.fail(attr.Invalidf("ExpressionAttributeNames must not be empty"))
 	}
 	names := make(map[string]string, len(sub.fields))
 	for key, j := range sub.fields {
@@ -289,9 +289,9 @@ func (r *request) names() map[string]string {
 		case !ok:
 			r.misshaped("ExpressionAttributeNames", "a map of strings")
 		case !expr.ValidRef(key, '#'):
-			r.fail(fmt.Errorf("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"", key))
+			r.fail(attr.Invalidf("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"", key))
 		case name == "" || len(name) > 65535:
-			r.fail(fmt.Errorf("ExpressionAttributeNames contains invalid value: Attribute name length must be between 1 and 65535; key: \"%s\"", key))
+			r.fail(attr.Invalidf("ExpressionAttributeNames contains invalid value: Attribute name length must be between 1 and 65535; key: \"%s\"", key))
 		}
 		names[key] = name
 	}
@@ -304,19 +304,19 @@ func (r *request) values() map[string]Value {
 		return nil
 	}
 	if len(sub.fields) == 0 {
-		r.fail(errors.New("ExpressionAttributeValues must not be empty"))
+		r.fail(attr.Invalidf("ExpressionAttributeValues must not be empty"))
 	}
 	values := make(map[string]Value, len(sub.fields))
 	for key, j := range sub.fields {
 		v, err := attr.Decode(j)
-		shape, misshaped := err.(*attr.ShapeError)
+		var fault *api.Error
 		switch {
-		case misshaped:
-			r.fail(shape)
+		case errors.As(err, &fault) && fault.Code == "ValidationException":
+			r.fail(attr.Invalidf("ExpressionAttributeValues contains invalid value: %s for key %s", fault.Message, key))
 		case err != nil:
-			r.fail(fmt.Errorf("ExpressionAttributeValues contains invalid value: %w for key %s", err, key))
+			r.fail(err)
 		case !expr.ValidRef(key, ':'):
-			r.fail(fmt.Errorf("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"", key))
+			r.fail(attr.Invalidf("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"", key))
 		}
 		values[key] = v
 	}

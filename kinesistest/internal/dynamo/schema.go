@@ -1,8 +1,6 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -80,7 +78,7 @@ func (k schema) checkItem(it Item, l Limits) error {
 func (k schema) checkValues(it Item, l Limits) error {
 	for _, a := range k.attrs() {
 		if v := it[a.Name]; v.Text() == "" {
-			return fmt.Errorf("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", wordOf(v), a.Name)
+			return attr.Invalidf("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", wordOf(v), a.Name)
 		}
 	}
 	return k.checkSizes(it, l)
@@ -141,11 +139,11 @@ func (r *request) schema(defs definitions) (k schema) {
 		kind, ok := defs[name]
 		switch {
 		case i == 0 && role != "HASH":
-			r.fail(errors.New("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"))
+			r.fail(attr.Invalidf("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"))
 		case i == 1 && role != "RANGE":
-			r.fail(errors.New("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"))
+			r.fail(attr.Invalidf("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"))
 		case i == 1 && name == k.hash.Name:
-			r.fail(errors.New("Both the Hash Key and the Range Key element in the KeySchema have the same name"))
+			r.fail(attr.Invalidf("Both the Hash Key and the Range Key element in the KeySchema have the same name"))
 		case !ok:
 			r.fail(invalidf("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: %s", name, defs))
 		case i == 0:

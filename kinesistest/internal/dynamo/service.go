@@ -101,7 +101,7 @@ func New(o Options) *Service {
 }
 
 // An operation reads its members from a request and returns the response, or
-// an error, which is a ValidationException unless it says otherwise.
+// an *api.Error.
 type operation func(*Service, *request) (any, error)
 
 var operations = map[string]operation{
@@ -147,23 +147,21 @@ func (s *Service) Call(_ context.Context, op string, body []byte) ([]byte, *api.
 	}
 	out, err := encode(nil, response)
 	if err != nil {
-		return nil, &api.Error{Status: 500, Code: "InternalServerError", Message: err.Error()}
+		return nil, asAPI(err)
 	}
 	return out, nil
 }
 
-// asAPI returns the error of the wire. Errors without a code are
-// ValidationExceptions.
+// asAPI returns the error of the wire, for the caller to change: errors that
+// are kept in variables are copied. Every error of this package has a code; one
+// that has none is a fault of the server's.
 func asAPI(err error) *api.Error {
 	var known *api.Error
-	if errors.As(err, &known) {
-		return known
+	if !errors.As(err, &known) {
+		return &api.Error{Status: 500, Code: "InternalServerError", Message: err.Error()}
 	}
-	var shape *attr.ShapeError
-	if errors.As(err, &shape) {
-		return api.Errorf("SerializationException", "%s", shape.Message)
-	}
-	return api.Errorf("ValidationException", "%s", err.Error())
+	e := *known
+	return &e
 }
 
 // Tables returns the names of all tables in order.

@@ -1,10 +1,9 @@
 package dynamo
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
 )
 
@@ -115,7 +114,7 @@ func (t *table) scalar(name string) error {
 	for _, ix := range t.indexes {
 		for _, key := range ix.key.names() {
 			if key == name {
-				return fmt.Errorf("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: %s", name)
+				return attr.Invalidf("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: %s", name)
 			}
 		}
 	}
@@ -198,7 +197,7 @@ func (r *request) capacity() string {
 func (r *request) returnValues() string {
 	v := r.enum("ReturnValues", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
 	if v != "NONE" && v != "ALL_OLD" {
-		r.fail(errors.New("ReturnValues can only be ALL_OLD or NONE"))
+		r.fail(attr.Invalidf("ReturnValues can only be ALL_OLD or NONE"))
 	}
 	return v
 }

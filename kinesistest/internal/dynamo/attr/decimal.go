@@ -22,9 +22,9 @@ type Decimal struct {
 }
 
 var (
-	errOverflow  = errors.New("Number overflow. Attempting to store a number with magnitude larger than supported range")
-	errUnderflow = errors.New("Number underflow. Attempting to store a number with magnitude smaller than supported range")
-	errDigits    = errors.New("Attempting to store more than 38 significant digits in a Number")
+	errOverflow  = Invalidf("Number overflow. Attempting to store a number with magnitude larger than supported range")
+	errUnderflow = Invalidf("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+	errDigits    = Invalidf("Attempting to store more than 38 significant digits in a Number")
 )
 
 // ParseDecimal reads a number such as -12.50 or 1e10.
@@ -57,9 +57,9 @@ func ParseDecimal(s string) (Decimal, error) {
 
 func notNumeric(s string) error {
 	if s == "" {
-		return errors.New("The parameter cannot be converted to a numeric value")
+		return Invalidf("The parameter cannot be converted to a numeric value")
 	}
-	return errors.New("The parameter cannot be converted to a numeric value: " + s)
+	return Invalidf("The parameter cannot be converted to a numeric value: %s", s)
 }
 
 func allDigits(s string) bool {

@@ -43,7 +43,7 @@ func TestDecimalRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		d, err := attr.ParseDecimal(tt.in)
-		if err == nil || err.Error() != tt.want {
+		if err == nil || err.Error() != "ValidationException: "+tt.want {
 			t.Errorf("ParseDecimal(%q) = %v, %v, want %v", tt.in, d, err, tt.want)
 		}
 	}

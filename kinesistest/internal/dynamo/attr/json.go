@@ -3,7 +3,6 @@ package attr
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,12 +10,6 @@ import (
 
 // maxDepth is how deep lists and maps may nest, as DynamoDB counts it.
 const maxDepth = 32
-
-// A ShapeError says that JSON has the wrong shape for an attribute value; the
-// service answers SerializationException.
-type ShapeError struct{ Message string }
-
-func (e *ShapeError) Error() string { return e.Message }
 
 // DecodeItem reads an item from decoded JSON: an object of attribute values.
 func DecodeItem(j any) (Item, error) { return decodeItem(j, 0) }
@@ -27,7 +20,7 @@ func Decode(j any) (Value, error) { return decode(j, 0) }
 func decodeItem(j any, depth int) (Item, error) {
 	obj, ok := j.(map[string]any)
 	if !ok {
-		return nil, &ShapeError{"Unexpected value for a map of attribute values"}
+		return nil, Misshapenf("Unexpected value for a map of attribute values")
 	}
 	it := make(Item, len(obj))
 	for name, j := range obj {
@@ -36,7 +29,7 @@ func decodeItem(j any, depth int) (Item, error) {
 			return nil, err
 		}
 		if name == "" || len(name) > 65535 {
-			return nil, errors.New("One or more parameter values were invalid: Attribute name length must be between 1 and 65535")
+			return nil, Invalidf("One or more parameter values were invalid: Attribute name length must be between 1 and 65535")
 		}
 		it[name] = v
 	}
@@ -45,17 +38,17 @@ func decodeItem(j any, depth int) (Item, error) {
 
 func decode(j any, depth int) (Value, error) {
 	if depth > maxDepth {
-		return Value{}, errors.New("Nesting Levels have exceeded supported limits: Attributes exceeds nested level limit")
+		return Value{}, Invalidf("Nesting Levels have exceeded supported limits: Attributes exceeds nested level limit")
 	}
 	obj, ok := j.(map[string]any)
 	if !ok {
-		return Value{}, &ShapeError{"Unexpected value for an attribute value"}
+		return Value{}, Misshapenf("Unexpected value for an attribute value")
 	}
 	switch {
 	case len(obj) == 0:
-		return Value{}, errors.New("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+		return Value{}, Invalidf("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 	case len(obj) > 1:
-		return Value{}, errors.New("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+		return Value{}, Invalidf("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 	}
 	for kind, j := range obj {
 		return decodeKind(Kind(kind), j, depth)
@@ -72,22 +65,22 @@ func decodeKind(kind Kind, j any, depth int) (Value, error) {
 	case Bool:
 		b, ok := j.(bool)
 		if !ok {
-			return Value{}, &ShapeError{"Unexpected value for a BOOL"}
+			return Value{}, Misshapenf("Unexpected value for a BOOL")
 		}
 		return Value{kind: Bool, bool: b}, nil
 	case Null:
 		b, ok := j.(bool)
 		if !ok {
-			return Value{}, &ShapeError{"Unexpected value for a NULL"}
+			return Value{}, Misshapenf("Unexpected value for a NULL")
 		}
 		if !b {
-			return Value{}, errors.New("One or more parameter values were invalid: Null attribute value types must have the value of true")
+			return Value{}, Invalidf("One or more parameter values were invalid: Null attribute value types must have the value of true")
 		}
 		return Value{kind: Null}, nil
 	case List:
 		elements, ok := j.([]any)
 		if !ok {
-			return Value{}, &ShapeError{"Unexpected value for an L"}
+			return Value{}, Misshapenf("Unexpected value for an L")
 		}
 		list := make([]Value, len(elements))
 		for i, e := range elements {
@@ -102,13 +95,13 @@ func decodeKind(kind Kind, j any, depth int) (Value, error) {
 		it, err := decodeItem(j, depth+1)
 		return M(it), err
 	}
-	return Value{}, errors.New("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+	return Value{}, Invalidf("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 }
 
 func decodeScalar(kind Kind, j any) (Value, error) {
 	s, ok := j.(string)
 	if !ok {
-		return Value{}, &ShapeError{"Unexpected value for " + string(kind) + ": a string is required"}
+		return Value{}, Misshapenf("Unexpected value for %s: a string is required", kind)
 	}
 	switch kind {
 	case Number:
@@ -117,7 +110,7 @@ func decodeScalar(kind Kind, j any) (Value, error) {
 	case Binary:
 		raw, err := base64.StdEncoding.DecodeString(s)
 		if err != nil {
-			return Value{}, &ShapeError{"Invalid base64 in a B"}
+			return Value{}, Misshapenf("Invalid base64 in a B")
 		}
 		return B(string(raw)), nil
 	}
@@ -127,11 +120,11 @@ func decodeScalar(kind Kind, j any) (Value, error) {
 func decodeSet(kind Kind, j any) (Value, error) {
 	given, ok := j.([]any)
 	if !ok {
-		return Value{}, &ShapeError{"Unexpected value for " + string(kind) + ": an array is required"}
+		return Value{}, Misshapenf("Unexpected value for %s: an array is required", kind)
 	}
 	if len(given) == 0 {
 		text := map[Kind]string{StringSet: "An string set  may not be empty", NumberSet: "An number set  may not be empty", BinarySet: "Binary sets may not be empty"}
-		return Value{}, errors.New("One or more parameter values were invalid: " + text[kind])
+		return Value{}, Invalidf("One or more parameter values were invalid: %s", text[kind])
 	}
 	members, seen := make([]Value, len(given)), make(map[string]bool, len(given))
 	double := false
@@ -158,11 +151,11 @@ func duplicates(kind Kind, given []any) error {
 	list := "[" + strings.Join(texts, ", ") + "]"
 	switch kind {
 	case NumberSet:
-		return errors.New(prefix + "contains duplicates")
+		return Invalidf(prefix + "contains duplicates")
 	case BinarySet:
-		return errors.New(prefix + list + "of type BS contains duplicates.")
+		return Invalidf(prefix+"%sof type BS contains duplicates.", list)
 	}
-	return errors.New(prefix + list + " contains duplicates.")
+	return Invalidf(prefix+"%s contains duplicates.", list)
 }
 
 // Append appends v's JSON form to b. Object members are in byte order, so

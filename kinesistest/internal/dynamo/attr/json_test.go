@@ -65,14 +65,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{`{"M":{"":{"S":"x"}}}`, "One or more parameter values were invalid: Attribute name length must be between 1 and 65535"},
 	}
 	for _, tt := range tests {
-		if _, err := decode(t, tt.in); err == nil || err.Error() != tt.want {
+		if _, err := decode(t, tt.in); err == nil || err.Error() != "ValidationException: "+tt.want {
 			t.Errorf("Decode(%s) = %v, want %v", tt.in, err, tt.want)
 		}
 	}
 	for _, in := range []string{`{"S":1}`, `{"N":1}`, `{"B":"%%"}`, `{"BOOL":"true"}`, `{"NULL":"true"}`, `{"L":{}}`, `{"M":[]}`, `{"SS":"a"}`, `{"SS":[1]}`, `"x"`, `null`, `[]`} {
-		_, err := decode(t, in)
-		if _, ok := err.(*attr.ShapeError); !ok {
-			t.Errorf("Decode(%s) = %v, want a ShapeError", in, err)
+		if _, err := decode(t, in); err == nil || !strings.HasPrefix(err.Error(), "SerializationException: ") {
+			t.Errorf("Decode(%s) = %v, want a SerializationException", in, err)
 		}
 	}
 }

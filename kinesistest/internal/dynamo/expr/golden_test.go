@@ -49,6 +49,15 @@ func (s *scene) set(verb, rest string) (bool, error) {
 	return false, nil
 }
 
+// messageOf returns an error's message; all faults of expressions have one code.
+func messageOf(err error) string {
+	message, ok := strings.CutPrefix(err.Error(), "ValidationException: ")
+	if !ok {
+		return "not a ValidationException: " + err.Error()
+	}
+	return message
+}
+
 func keyAttr(text string, i int) expr.KeyAttr {
 	fields := strings.Fields(text)
 	if i >= len(fields) {
@@ -65,13 +74,13 @@ func (s *scene) verdict(verb, text string) string {
 	case "condition":
 		c, err := expr.ParseCondition("ConditionExpression", text, params)
 		if err != nil {
-			return err.Error()
+			return messageOf(err)
 		}
 		return fmt.Sprint(c.Holds(s.item))
 	case "update":
 		u, err := expr.ParseUpdate(text, params)
 		if err != nil {
-			return err.Error()
+			return messageOf(err)
 		}
 		before := string(s.item.Append(nil))
 		it, err := u.Apply(s.item)
@@ -79,7 +88,7 @@ func (s *scene) verdict(verb, text string) string {
 			return "the update wrote to its input: " + after
 		}
 		if err != nil {
-			return err.Error()
+			return messageOf(err)
 		}
 		return changes(s.item, it)
 	case "projection":
@@ -88,7 +97,7 @@ func (s *scene) verdict(verb, text string) string {
 	case "key":
 		k, err := expr.ParseKeyCondition(text, params, s.hash, s.rng)
 		if err != nil {
-			return err.Error()
+			return messageOf(err)
 		}
 		return "hash " + string(k.Hash.Append(nil)) + " range " + k.Range.String()
 	}
@@ -116,7 +125,7 @@ func changes(before, after attr.Item) string {
 
 func itemOr(it attr.Item, err error) string {
 	if err != nil {
-		return err.Error()
+		return messageOf(err)
 	}
 	return string(it.Append(nil))
 }
@@ -149,8 +158,8 @@ func TestGolden(t *testing.T) {
 		}
 		if !prepared {
 			cases++
-			text := strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(rest)
-			out.WriteString("    " + s.verdict(verb, text) + "\n")
+			source := strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(rest)
+			out.WriteString("    " + s.verdict(verb, source) + "\n")
 		}
 	}
 	if *update {

@@ -1,11 +1,6 @@
 package expr
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
-)
+import "github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 
 // A KeyCondition is what a query asks of a key: one value of the hash
 // attribute and, if Range is not nil, a condition on the range attribute.
@@ -48,26 +43,26 @@ func (c *Condition) Key(hash, rng KeyAttr) (*KeyCondition, error) {
 	byName := map[string]keyTest{}
 	for _, t := range tests {
 		if _, twice := byName[t.name]; twice {
-			return nil, errors.New("KeyConditionExpressions must only contain one condition per key")
+			return nil, attr.Invalidf("KeyConditionExpressions must only contain one condition per key")
 		}
 		byName[t.name] = t
 	}
 	if len(tests) > 2 {
-		return nil, errors.New("Conditions can be of length 1 or 2 only")
+		return nil, attr.Invalidf("Conditions can be of length 1 or 2 only")
 	}
 	onHash, ok := byName[hash.Name]
 	if !ok {
-		return nil, fmt.Errorf("Query condition missed key schema element: %s", hash.Name)
+		return nil, attr.Invalidf("Query condition missed key schema element: %s", hash.Name)
 	}
 	onRange, ok := byName[rng.Name]
 	if len(tests) == 2 && !ok {
 		if rng.Name == "" {
-			return nil, errors.New("Query key condition not supported")
+			return nil, attr.Invalidf("Query key condition not supported")
 		}
-		return nil, fmt.Errorf("Query condition missed key schema element: %s", rng.Name)
+		return nil, attr.Invalidf("Query condition missed key schema element: %s", rng.Name)
 	}
 	if onHash.op != "=" {
-		return nil, errors.New("Query key condition not supported")
+		return nil, attr.Invalidf("Query key condition not supported")
 	}
 	if err := onHash.check(hash); err != nil {
 		return nil, err
@@ -86,10 +81,10 @@ func (t keyTest) check(key KeyAttr) error {
 	for _, a := range t.args {
 		v, _ := a.value(nil)
 		if v.Kind() != key.Kind {
-			return errors.New("One or more parameter values were invalid: Condition parameter type does not match schema type")
+			return attr.Invalidf("One or more parameter values were invalid: Condition parameter type does not match schema type")
 		}
 		if v.Text() == "" {
-			return fmt.Errorf("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: %s", key.Name)
+			return attr.Invalidf("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: %s", key.Name)
 		}
 	}
 	return nil
@@ -124,7 +119,7 @@ func keyTests(t test, tests []keyTest) ([]keyTest, error) {
 }
 
 func unsupported(op string) error {
-	return fmt.Errorf("Invalid operator used in KeyConditionExpression: %s", op)
+	return attr.Invalidf("Invalid operator used in KeyConditionExpression: %s", op)
 }
 
 func operatorOf(t test) string {
@@ -168,22 +163,22 @@ func newKeyTest(op string, t test, of operand, args ...operand) (keyTest, error)
 	for _, o := range all {
 		switch o := o.(type) {
 		case size:
-			return keyTest{}, errors.New("KeyConditionExpressions cannot contain nested operations")
+			return keyTest{}, attr.Invalidf("KeyConditionExpressions cannot contain nested operations")
 		case Path:
 			paths++
 			if o.Nested() {
-				return keyTest{}, errors.New("KeyConditionExpressions cannot have conditions on nested attributes")
+				return keyTest{}, attr.Invalidf("KeyConditionExpressions cannot have conditions on nested attributes")
 			}
 		}
 	}
 	path, first := of.(Path)
 	switch {
 	case paths == 0:
-		return keyTest{}, errors.New("Invalid condition in KeyConditionExpression: No key attribute specified")
+		return keyTest{}, attr.Invalidf("Invalid condition in KeyConditionExpression: No key attribute specified")
 	case paths > 1:
-		return keyTest{}, errors.New("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
+		return keyTest{}, attr.Invalidf("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
 	case !first:
-		return keyTest{}, fmt.Errorf("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", op)
+		return keyTest{}, attr.Invalidf("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", op)
 	}
 	return keyTest{name: path.Root(), op: op, test: t, args: args}, nil
 }

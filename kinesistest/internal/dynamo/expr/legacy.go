@@ -1,8 +1,6 @@
 package expr
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
@@ -63,7 +61,7 @@ func checkLegacy(op string, args []attr.Value) error {
 		most = maxIn
 	}
 	if len(args) < n || len(args) > most {
-		return fmt.Errorf("One or more parameter values were invalid: Invalid number of argument(s) for the %s ComparisonOperator", op)
+		return attr.Invalidf("One or more parameter values were invalid: Invalid number of argument(s) for the %s ComparisonOperator", op)
 	}
 	for _, a := range args {
 		k := a.Kind()
@@ -77,15 +75,15 @@ func checkLegacy(op string, args []attr.Value) error {
 			ok = !k.IsSet() && k != attr.List && k != attr.Map
 		}
 		if !ok {
-			return fmt.Errorf("One or more parameter values were invalid: ComparisonOperator %s is not valid for %s AttributeValue type", op, k)
+			return attr.Invalidf("One or more parameter values were invalid: ComparisonOperator %s is not valid for %s AttributeValue type", op, k)
 		}
 		if k != args[0].Kind() {
-			return errors.New("One or more parameter values were invalid: AttributeValues inside AttributeValueList must be of same type")
+			return attr.Invalidf("One or more parameter values were invalid: AttributeValues inside AttributeValueList must be of same type")
 		}
 	}
 	if op == "BETWEEN" {
 		if order, _ := attr.Compare(args[0], args[1]); order > 0 {
-			return errors.New("The BETWEEN condition was provided a range where the lower bound is greater than the upper bound")
+			return attr.Invalidf("The BETWEEN condition was provided a range where the lower bound is greater than the upper bound")
 		}
 	}
 	return nil
@@ -125,7 +123,7 @@ type Change struct {
 }
 
 // errMismatch is what the legacy grammar calls errOperand.
-var errMismatch = errors.New("Type mismatch for attribute to update")
+var errMismatch = attr.Invalidf("Type mismatch for attribute to update")
 
 // Changes returns the update that the legacy AttributeUpdates describe.
 func Changes(list []Change) (*Update, error) {
@@ -135,13 +133,13 @@ func Changes(list []Change) (*Update, error) {
 		k := c.Value.Kind()
 		switch {
 		case k == "" && c.Action != "DELETE":
-			return nil, errors.New("One or more parameter values were invalid: Only DELETE action is allowed when no attribute value is specified")
+			return nil, attr.Invalidf("One or more parameter values were invalid: Only DELETE action is allowed when no attribute value is specified")
 		case k == "":
 			a.value = func(attr.Item) (attr.Value, error) { return attr.Value{}, nil }
 		case c.Action == "DELETE" && !k.IsSet():
-			return nil, fmt.Errorf("One or more parameter values were invalid: DELETE action with value is not supported for the type %s", k)
+			return nil, attr.Invalidf("One or more parameter values were invalid: DELETE action with value is not supported for the type %s", k)
 		case c.Action == "ADD" && !k.IsSet() && k != attr.Number && k != attr.List:
-			return nil, fmt.Errorf("One or more parameter values were invalid: ADD action is not supported for the type %s", k)
+			return nil, attr.Invalidf("One or more parameter values were invalid: ADD action is not supported for the type %s", k)
 		case c.Action == "DELETE":
 			a.value = legacy(remove(a.path, c.Value))
 		case c.Action == "ADD" && k == attr.List:

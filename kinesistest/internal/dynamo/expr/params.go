@@ -1,7 +1,6 @@
 package expr
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -32,10 +31,10 @@ type Params struct {
 // expressions parsed so far used.
 func (p *Params) Unused() error {
 	if idle := unused(p.Names, p.used); idle != "" {
-		return fmt.Errorf("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", idle)
+		return attr.Invalidf("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", idle)
 	}
 	if idle := unused(p.Values, p.used); idle != "" {
-		return fmt.Errorf("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", idle)
+		return attr.Invalidf("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", idle)
 	}
 	return nil
 }
@@ -62,15 +61,4 @@ func (p *Params) use(ref string) {
 // mention, given its first character.
 func ValidRef(key string, first byte) bool {
 	return len(key) > 1 && key[0] == first && wordLen(key[1:]) == len(key)-1
-}
-
-// An Error is a fault in an expression. Its text begins with the member that
-// held the expression.
-type Error struct{ Member, Message string }
-
-func (e *Error) Error() string { return "Invalid " + e.Member + ": " + e.Message }
-
-// invalid returns a fault whose member the parser fills in.
-func invalid(format string, args ...any) error {
-	return &Error{Message: fmt.Sprintf(format, args...)}
 }

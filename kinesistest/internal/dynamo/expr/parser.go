@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -46,11 +47,6 @@ type syntaxError struct{ err error }
 
 // parse runs read over the whole of text and returns the fault to report.
 func parse(member, text string, params *Params, read func(*parser)) (p *parser, err error) {
-	defer func() {
-		if f, ok := err.(*Error); ok {
-			f.Member = member
-		}
-	}()
 	p = &parser{member: member, text: text, params: params}
 	limit := params.MaxBytes
 	if limit == 0 {
@@ -58,9 +54,9 @@ func parse(member, text string, params *Params, read func(*parser)) (p *parser, 
 	}
 	switch {
 	case strings.TrimSpace(text) == "":
-		return nil, invalid("The expression can not be empty;")
+		return nil, p.invalid("The expression can not be empty;")
 	case limit > 0 && len(text) > limit:
-		return nil, invalid("Expression size has exceeded the maximum allowed size; expression size: %d", len(text))
+		return nil, p.invalid("Expression size has exceeded the maximum allowed size; expression size: %d", len(text))
 	}
 	p.tokens = scan(text)
 	if err := p.run(read); err != nil {
@@ -91,10 +87,15 @@ func (p *parser) run(read func(*parser)) (err error) {
 	return nil
 }
 
+// invalid returns a fault of the expression.
+func (p *parser) invalid(format string, args ...any) error {
+	return attr.Invalidf("Invalid %s: %s", p.member, fmt.Sprintf(format, args...))
+}
+
 // fault notes the first fault of a phase.
 func (p *parser) fault(ph phase, format string, args ...any) {
 	if p.faults[ph] == nil {
-		p.faults[ph] = invalid(format, args...)
+		p.faults[ph] = p.invalid(format, args...)
 	}
 }
 
@@ -102,7 +103,7 @@ func (p *parser) fault(ph phase, format string, args ...any) {
 func (p *parser) fail() {
 	from := p.tokens[max(p.at-1, 0)].start
 	to := p.tokens[min(p.at+1, len(p.tokens)-1)].end
-	panic(syntaxError{invalid(`Syntax error; token: "%s", near: "%s"`, p.peek().text, p.text[from:to])})
+	panic(syntaxError{p.invalid(`Syntax error; token: "%s", near: "%s"`, p.peek().text, p.text[from:to])})
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -142,7 +143,7 @@ func (p *parser) expect(text string) {
 // enter counts one level of nesting; the caller must call leave.
 func (p *parser) enter() {
 	if p.nesting++; p.nesting > maxNesting {
-		panic(syntaxError{invalid("The expression contains too many nested levels; level count: %d", p.nesting)})
+		panic(syntaxError{p.invalid("The expression contains too many nested levels; level count: %d", p.nesting)})
 	}
 }
 

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -107,14 +108,15 @@ func (p Path) clash(q Path) string {
 	return "overlap"
 }
 
-// distinct returns the error AWS gives for the first two paths that clash.
-func distinct(paths []Path) error {
+// distinct returns the fault AWS finds in the first two paths that clash, ""
+// if none do.
+func distinct(paths []Path) string {
 	for i, q := range paths {
 		for _, p := range paths[:i] {
 			if how := p.clash(q); how != "" {
-				return invalid("Two document paths %s with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", how, p.steps(), q.steps())
+				return fmt.Sprintf("Two document paths %s with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", how, p.steps(), q.steps())
 			}
 		}
 	}
-	return nil
+	return ""
 }

@@ -20,8 +20,8 @@ func ParseProjection(text string, params *Params) (Projection, error) {
 				break
 			}
 		}
-		if err := distinct(paths); err != nil {
-			p.fault(typePhase, "%s", err.(*Error).Message)
+		if clash := distinct(paths); clash != "" {
+			p.fault(typePhase, "%s", clash)
 		}
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package expr
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -10,9 +9,9 @@ import (
 
 // The faults of an update that only an item can bring out, in AWS's words.
 var (
-	errOperand = errors.New("An operand in the update expression has an incorrect data type")
-	errAbsent  = errors.New("The provided expression refers to an attribute that does not exist in the item")
-	errPath    = errors.New("The document path provided in the update expression is invalid for update")
+	errOperand = attr.Invalidf("An operand in the update expression has an incorrect data type")
+	errAbsent  = attr.Invalidf("The provided expression refers to an attribute that does not exist in the item")
+	errPath    = attr.Invalidf("The document path provided in the update expression is invalid for update")
 )
 
 // An Update changes an item. Update expressions and the legacy

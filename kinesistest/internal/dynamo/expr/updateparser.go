@@ -15,8 +15,8 @@ func ParseUpdate(text string, params *Params) (*Update, error) {
 		for p.peek().kind != end {
 			p.section(u, seen)
 		}
-		if err := distinct(u.Paths()); err != nil {
-			p.fault(typePhase, "%s", err.(*Error).Message)
+		if clash := distinct(u.Paths()); clash != "" {
+			p.fault(typePhase, "%s", clash)
 		}
 	})
 	if err != nil {
