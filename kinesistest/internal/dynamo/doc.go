@@ -15,6 +15,6 @@
 // # Limits
 //
 // Answers follow AWS's documents, texts of errors included where they are
-// known. Capacity is computed and reported but never runs out, and an index
-// is never behind its table.
+// known. Capacity is computed and reported but never runs out, an index is
+// never behind its table, and no item expires.
 package dynamo

@@ -125,7 +125,7 @@ func (r *request) definitions() definitions {
 	return defs
 }
 
-// schema takes KeySchema; of says whose it is in error texts.
+// schema takes KeySchema, whose attributes defs must define.
 func (r *request) schema(defs definitions) (k schema) {
 	elements := r.objects("KeySchema")
 	if len(elements) == 0 || len(elements) > 2 {
