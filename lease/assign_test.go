@@ -202,6 +202,9 @@ func TestBlindTimeDoesNotCount(t *testing.T) {
 		t.Errorf("%d moves right after an outage", len(moves))
 	}
 	tb.look(time.Second, "a", "b")
+	tb.now = tb.now.Add(30 * time.Second)
+	tb.o.observe(tb.now, &tb.snap)
+	tb.look(time.Second, "a") // is back before b is
 	if moves := tb.plan(100); len(moves) > 0 {
 		t.Errorf("%d moves after an outage that everybody survived", len(moves))
 	}
