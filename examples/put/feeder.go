@@ -44,7 +44,7 @@ func (f *feeder) feed(ctx, work context.Context, in io.Reader) error {
 			return nil
 		}
 		for _, line := range b.lines {
-			if pace.wait(ctx) != nil {
+			if !pace.wait(ctx) {
 				return nil
 			}
 			if err := f.put(work, n, line); err != nil {
@@ -106,9 +106,10 @@ type pacer struct {
 	due  time.Time
 }
 
-func (p *pacer) wait(ctx context.Context) error {
+// wait waits until a record is due. It reports false if ctx ends.
+func (p *pacer) wait(ctx context.Context) bool {
 	if p.rate == 0 {
-		return ctx.Err()
+		return ctx.Err() == nil
 	}
 	now := time.Now()
 	if p.due.Before(now.Add(-time.Second)) {
@@ -118,11 +119,11 @@ func (p *pacer) wait(ctx context.Context) error {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():
-			return ctx.Err()
+			return false
 		}
 	}
 	p.due = p.due.Add(time.Duration(float64(time.Second) / p.rate))
-	return nil
+	return true
 }
 
 // A result is a line of output.
