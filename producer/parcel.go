@@ -16,12 +16,14 @@ import (
 // It takes a third of a time.Time and cannot be compared to another machine's.
 type instant time.Duration
 
+// never is when nothing happens that is not there. It is after all times that
+// records can have.
 const never = instant(math.MaxInt64)
 
-// after returns t+d, saturating: a huge RecordTTL means never.
+// after returns t+d, saturating just before never.
 func (t instant) after(d time.Duration) instant {
 	if d >= time.Duration(never-t) {
-		return never
+		return never - 1
 	}
 	return t + instant(d)
 }
