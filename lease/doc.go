@@ -58,7 +58,7 @@
 // While the leader is of this library, two workers never both believe that they
 // hold a lease: it takes a lease only if the counter is still the one that did
 // not change. Other leaders may take one without waiting; then the former
-// owner finds out at its next renewal, at most 3/8 F later. In every case no
+// owner finds out at its next renewal, at most 2/5 F later. In every case no
 // checkpoint of the former owner is stored afterwards.
 //
 // A stored position never moves backwards, except by [Rewind]. A shard is not

@@ -212,6 +212,7 @@ func (h *Held) renew(ctx context.Context) {
 		defer h.mu.Unlock()
 		return !time.Now().Before(h.renewAt)
 	}
+	began := time.Now()
 	var rate *float64
 	measured := false
 	err := h.write(ctx, resolveLater, func(seen Row) (Write, error) {
@@ -230,6 +231,6 @@ func (h *Held) renew(ctx context.Context) {
 	}
 	h.m.log.Warn("lease not renewed", "lease", h.key, "error", err)
 	h.mu.Lock()
-	h.renewAt = time.Now().Add(h.m.timing.retry)
+	h.renewAt = began.Add(h.m.timing.retry)
 	h.mu.Unlock()
 }

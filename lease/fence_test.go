@@ -157,7 +157,7 @@ func TestStolenLeaseEndsAtTheNextRenewal(t *testing.T) {
 			}
 			stolen := time.Now()
 			<-work.Done()
-			if took := time.Since(stolen); took > failover*3/8 || !errors.Is(context.Cause(fetch), lease.ErrLost) {
+			if took := time.Since(stolen); took > failover*2/5 || !errors.Is(context.Cause(fetch), lease.ErrLost) {
 				t.Errorf("the contexts ended %v after the theft, fetch with %v", took, context.Cause(fetch))
 			}
 			if err := h.Checkpoint(t.Context(), checkpoint.At("5")); !errors.Is(err, lease.ErrLost) {

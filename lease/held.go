@@ -253,7 +253,7 @@ func (h *Held) renewed(issued time.Time, row Row) {
 		h.until = u
 	}
 	// Leases acquired together drift apart instead of being renewed in a burst.
-	spread := time.Duration(pace.Hash(h.m.id, "renew", h.key, uint64(row.Counter)) % uint64(t.renew/16))
+	spread := time.Duration(pace.Hash(h.m.id, "renew", h.key, uint64(row.Counter)) % uint64(t.renew/32))
 	h.renewAt = issued.Add(t.renew - spread)
 }
 

@@ -258,11 +258,11 @@ func (m *member) watch(ctx, base context.Context) {
 	}
 }
 
-// jitter shortens d by up to a sixteenth, so that workers started together do not
+// jitter shortens d by up to a thirty-second, so that workers started together do not
 // stay in step. The loop goroutine calls it.
 func (m *member) jitter(site string, d time.Duration) time.Duration {
 	m.ticks++
-	return d - time.Duration(pace.Hash(m.id, site, "", m.ticks)%uint64(d/16))
+	return d - time.Duration(pace.Hash(m.id, site, "", m.ticks)%uint64(d/32))
 }
 
 func (m *member) tellBad(bad []*RowError) {
