@@ -74,6 +74,8 @@ func (s *stub) DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSum
 // the time a benchmark takes it does not depend on who else uses the machine.
 var processTime = func() time.Duration { return 0 }
 
+func hashOf(key string) shardmap.HashKey { return shardmap.HashOf(key) }
+
 func keys(n int) []string {
 	out := make([]string, n)
 	for i := range out {
