@@ -1,2 +1,60 @@
-// Package kinesistest runs Kinesis and DynamoDB inside a test.
+// Package kinesistest runs Kinesis and DynamoDB inside a test, in the manner of
+// [net/http/httptest]: a [Server] holds the streams and tables of one region of
+// one account, unmodified clients of the AWS SDK talk to it, and the test makes
+// calls go wrong and looks at what was stored.
+//
+//	srv := kinesistest.NewServer()
+//	defer srv.Close()
+//	client := kinesis.NewFromConfig(srv.Config())
+//	db := dynamodb.NewFromConfig(srv.Config())
+//
+// [Server.Config] needs no network: its HTTP client serves each request on the
+// goroutine that makes it. So a whole fleet runs inside a [testing/synctest]
+// bubble, where a day of retention and the SDK's back-off take no time. For
+// other processes there is [Server.Listen], and the command kinesis-local.
+//
+// A test makes calls fail, hang, come late or lose their answer with
+// [Server.Inject], for one client of several if each has a
+// [Server.ConfigFor] of its own. Afterwards [Server.Records], [Server.Rows] and
+// [Server.Journal] tell what really happened.
+//
+// # Guarantees
+//
+// The server shares no code with the library it tests but the arithmetic of
+// hash keys. What it does follows AWS's documents and is written down as
+// checks, in internal/contract, that other servers can be held against.
+//
+// Records of a shard keep the order in which they were stored, their sequence
+// numbers rise and those of a child shard are above its parents'. A write to a
+// row is atomic. [Server.Journal] has the changes of both services in the order
+// in which they became visible. Nothing is lost but by retention, by
+// [Server.Trim] or with the process: the server stores nothing on disk.
+//
+// Operations on streams, shards and records are there, and those on tables,
+// rows and indexes. An operation or an expression that is not implemented is
+// refused by name, never ignored.
+//
+// # Concurrency and shutdown
+//
+// A Server is safe for concurrent use. [NewServer] starts no goroutine;
+// [Server.Listen] does, and [Server.Close] ends them. Everything that takes
+// time (windows like CREATING, retention, expiry, rates) is settled by time.Now
+// when the next call looks, so a server that is not called does nothing.
+//
+// A server for a bubble must be made inside that bubble.
+//
+// # Errors
+//
+// Errors have AWS's codes, messages and HTTP status, and reach the caller as
+// the SDK's own types. A call that a fault cuts off ends as a reset connection
+// does, with an error that the SDK retries. After Close calls end with
+// [ErrClosed].
+//
+// # Limits
+//
+// AWS's quotas hold by default, those a second in the time of the test: a shard
+// takes 1 MiB and 1,000 records a second and gives 5 pages and 2 MiB. Options
+// change or lift each of them; [Unthrottled] lifts all that count by the
+// second. Authentication is not checked: any credentials will do. Records cost
+// 12 bytes of memory beside their keys and data.
 package kinesistest

@@ -245,6 +245,19 @@ func (e *Env) fill(ctx context.Context, name string, n int) ([]string, error) {
 	return numbers, nil
 }
 
+// putMebibytes stores n records of 1 MiB, at the rate that one shard takes.
+func (e *Env) putMebibytes(ctx context.Context, name string, n int) error {
+	for range n {
+		if _, err := e.put(ctx, name, "key", text(1<<20-len("key"))); err != nil {
+			return err
+		}
+		if err := sleep(ctx, 1100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // filled makes a stream of one shard with n records.
 func (e *Env) filled(ctx context.Context, n int) (name string, numbers []string, err error) {
 	if name, err = e.stream(ctx, 1); err != nil {

@@ -439,10 +439,8 @@ func throttleFullPage(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	for range 11 {
-		if _, err := e.put(ctx, name, "key", text(1<<20-3)); err != nil {
-			return err
-		}
+	if err := e.putMebibytes(ctx, name, 11); err != nil {
+		return err
 	}
 	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	if err != nil {

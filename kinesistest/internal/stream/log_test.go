@@ -106,27 +106,28 @@ func TestLogViewsDoNotChange(t *testing.T) {
 }
 
 func TestLogMemory(t *testing.T) { // not parallel: it reads the heap's size
-	heap := func() int {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc)
-	}
-	before := heap()
+	before := heapBytes()
 	l := newLog()
 	const n, size = 500_000, 100
 	data := make([]byte, size)
 	for range n {
 		l.add(&Record{PartitionKey: "1234567890", Data: data}, 1)
 	}
-	if per := (heap() - before) / n; per > size+10+24 {
+	if per := (heapBytes() - before) / n; per > size+10+24 {
 		t.Errorf("a record of %d bytes takes %d", size+10, per)
 	}
 	l.trim(l.next, false)
-	if left := heap() - before; left > 2<<20 {
+	if left := heapBytes() - before; left > 2<<20 {
 		t.Errorf("after a trim of everything %d bytes are left", left)
 	}
 	runtime.KeepAlive(&l)
+}
+
+func heapBytes() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
 
 func TestBucket(t *testing.T) {

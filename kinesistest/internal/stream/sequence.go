@@ -54,19 +54,29 @@ func (q sequence) append(dst []byte) []byte {
 		a, r = a/ten19, a%ten19
 		b, r = bits.Div64(r, b, ten19)
 		c, r = bits.Div64(r, c, ten19)
-		for range 19 {
-			i--
-			buf[i] = byte('0' + r%10)
-			r /= 10
+		for range 9 {
+			i -= 2
+			copy(buf[i:], pairs[r%100][:])
+			r /= 100
 		}
+		i--
+		buf[i] = byte('0' + r)
 	}
 	for i > 0 { // what is left is below 10^18
-		i--
-		buf[i] = byte('0' + c%10)
-		c /= 10
+		i -= 2
+		copy(buf[i:], pairs[c%100][:])
+		c /= 100
 	}
 	return append(dst, buf[:]...)
 }
+
+// pairs has 00 to 99: two digits at a time halve the divisions.
+var pairs = func() (p [100][2]byte) {
+	for i := range p {
+		p[i] = [2]byte{byte('0' + i/10), byte('0' + i%10)}
+	}
+	return p
+}()
 
 func (q sequence) String() string { return string(q.append(nil)) }
 

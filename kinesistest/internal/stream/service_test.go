@@ -1,0 +1,312 @@
+package stream
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+// A caller calls a Service with and gets JSON.
+type caller struct {
+	*testing.T
+	*Service
+}
+
+// inBubble runs f on a Service in a synctest bubble.
+func inBubble(t *testing.T, opts Options, f func(c caller)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		opts.Identity = api.Identity{Partition: "aws", Region: "us-east-1", AccountID: "123456789012"}
+		f(caller{t, New(opts)})
+	})
+}
+
+type object = map[string]any
+
+// try calls op and returns its output or the code of its error.
+func (c caller) try(op string, in object) (object, string) {
+	c.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		c.Fatal(err)
+	}
+	out, e := c.Call(op, body, nil)
+	if e != nil {
+		return nil, e.Code
+	}
+	var decoded object
+	if len(out) > 0 {
+		if err := json.Unmarshal(out, &decoded); err != nil {
+			c.Fatalf("%s answers %q: %v", op, out, err)
+		}
+	}
+	return decoded, ""
+}
+
+// must is try for what must succeed.
+func (c caller) must(op string, in object) object {
+	c.Helper()
+	out, code := c.try(op, in)
+	if code != "" {
+		c.Fatalf("%s %v: %s", op, in, code)
+	}
+	return out
+}
+
+// wants fails unless a call ends with a code, "" for success.
+func (c caller) wants(code, op string, in object) {
+	c.Helper()
+	if _, got := c.try(op, in); got != code {
+		c.Errorf("%s %.200v: %q, want %q", op, in, got, code)
+	}
+}
+
+func data(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
+
+func (c caller) iterator(shard, kind string) any {
+	c.Helper()
+	return c.must("GetShardIterator", object{"StreamName": "s", "ShardId": shard, "ShardIteratorType": kind})["ShardIterator"]
+}
+
+const (
+	throughput = "ProvisionedThroughputExceededException"
+	limited    = "LimitExceededException"
+	shard0     = "shardId-000000000000"
+	middle     = "170141183460469231731687303715884105728"
+)
+
+// In a bubble many things happen at one instant. No record may be passed by
+// for it.
+func TestOneInstant(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+		for range 2 {
+			c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": data(1)})
+		}
+		page := c.must("GetRecords", object{"ShardIterator": c.iterator(shard0, "TRIM_HORIZON"), "Limit": 1})
+		if page["MillisBehindLatest"].(float64) <= 0 {
+			t.Error("a record is unread and MillisBehindLatest is 0")
+		}
+		c.must("SplitShard", object{"StreamName": "s", "ShardToSplit": shard0, "NewStartingHashKey": middle})
+		c.must("SplitShard", object{"StreamName": "s", "ShardToSplit": "shardId-000000000001", "NewStartingHashKey": "1000"})
+		now := float64(time.Now().UnixMilli()) / 1000
+		for _, tt := range []struct {
+			filter object
+			want   string
+		}{
+			{object{"Type": "AT_TRIM_HORIZON"}, "0"},
+			{object{"Type": "AT_TIMESTAMP", "Timestamp": now}, "0"},
+			{object{"Type": "FROM_TIMESTAMP", "Timestamp": now}, "0 1 2 3 4"},
+			{object{"Type": "AT_LATEST"}, "2 3 4"},
+			{object{"Type": "AT_TIMESTAMP", "Timestamp": now + 1}, "2 3 4"},
+		} {
+			var got []string
+			for _, sh := range c.must("ListShards", object{"StreamName": "s", "ShardFilter": tt.filter})["Shards"].([]any) {
+				got = append(got, strings.TrimLeft(strings.TrimPrefix(sh.(object)["ShardId"].(string), "shardId-"), "0"))
+			}
+			if got := strings.Join(got, " "); strings.TrimSpace(got) != strings.TrimSpace(strings.Replace(tt.want, "0", "", 1)) {
+				t.Errorf("%v shows %q, want %q", tt.filter, got, tt.want)
+			}
+		}
+		for _, sh := range c.Shards("s")[1:] {
+			if parent := c.Shards("s")[0]; sh.StartingSequenceNumber <= parent.EndingSequenceNumber {
+				t.Errorf("%s starts at %s, its ancestor ends at %s", sh.ID, sh.StartingSequenceNumber, parent.EndingSequenceNumber)
+			}
+		}
+	})
+}
+
+// A name that is used again has other sequence numbers, even at once.
+func TestRecreatedAtOnce(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		last := ""
+		for range 3 {
+			c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+			it := c.iterator(shard0, "TRIM_HORIZON")
+			n := c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": data(1)})["SequenceNumber"].(string)
+			if n <= last {
+				t.Errorf("%s comes after %s", n, last)
+			}
+			last = n
+			c.must("DeleteStream", object{"StreamName": "s"})
+			c.wants("ResourceNotFoundException", "GetRecords", object{"ShardIterator": it})
+		}
+	})
+}
+
+func TestWindows(t *testing.T) {
+	const window = 10 * time.Second
+	inBubble(t, Options{Creating: window, Updating: window, Deleting: window}, func(c caller) {
+		status := func() string {
+			out, code := c.try("DescribeStreamSummary", object{"StreamName": "s"})
+			if code != "" {
+				return code
+			}
+			return out["StreamDescriptionSummary"].(object)["StreamStatus"].(string)
+		}
+		passes := func(during, after string) {
+			t.Helper()
+			time.Sleep(window - 1)
+			if got := status(); got != during {
+				t.Errorf("status %s, want %s", got, during)
+			}
+			time.Sleep(1)
+			if got := status(); got != after {
+				t.Errorf("status %s, want %s", got, after)
+			}
+		}
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+		c.wants("ResourceInUseException", "ListShards", object{"StreamName": "s"})
+		c.wants("ResourceInUseException", "DeleteStream", object{"StreamName": "s"})
+		passes("CREATING", "ACTIVE")
+		c.must("SplitShard", object{"StreamName": "s", "ShardToSplit": shard0, "NewStartingHashKey": middle})
+		if got := c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": ""})["ShardId"]; got != shard0 {
+			t.Errorf("while UPDATING a record goes to %v, want the parent", got)
+		}
+		passes("UPDATING", "ACTIVE")
+		if got := c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": ""})["ShardId"]; got == shard0 {
+			t.Error("after UPDATING a record goes to the parent")
+		}
+		c.must("DeleteStream", object{"StreamName": "s"})
+		c.wants("ResourceNotFoundException", "PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": ""})
+		c.wants("ResourceInUseException", "CreateStream", object{"StreamName": "s", "ShardCount": 1})
+		passes("DELETING", "ResourceNotFoundException")
+	})
+}
+
+func TestLargeRecordLeavesDebt(t *testing.T) {
+	inBubble(t, Options{Limits: Limits{WriteBytesPerShard: 1 << 20}}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1, "MaxRecordSizeInKiB": 10240})
+		put := func(n int) object {
+			return object{"StreamName": "s", "PartitionKey": "k", "Data": data(n)}
+		}
+		c.must("PutRecord", put(5<<20))
+		time.Sleep(4 * time.Second)
+		c.wants(throughput, "PutRecord", put(1))
+		time.Sleep(10 * time.Millisecond)
+		c.wants("", "PutRecord", put(1))
+		time.Sleep(2 * time.Second)
+		c.wants("", "PutRecord", put(1<<20-1))
+		c.wants(throughput, "PutRecord", put(1000))
+	})
+}
+
+func TestReadDebt(t *testing.T) {
+	inBubble(t, Options{Limits: Limits{ReadBytesPerShard: 2 << 20, BytesPerPage: 10 << 20}}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+		for range 5 {
+			c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": data(1<<20 - 1)})
+		}
+		it := c.iterator(shard0, "TRIM_HORIZON")
+		c.must("GetRecords", object{"ShardIterator": it}) // 5 MiB: 3 more than a second has
+		time.Sleep(1400 * time.Millisecond)
+		c.wants(throughput, "GetRecords", object{"ShardIterator": it, "Limit": 1})
+		time.Sleep(200 * time.Millisecond)
+		c.wants("", "GetRecords", object{"ShardIterator": it, "Limit": 1})
+	})
+}
+
+func TestAccountLimits(t *testing.T) {
+	inBubble(t, Options{Creating: time.Minute, Limits: Limits{ShardsPerAccount: 10, CreatingStreams: 2, OnDemandStreams: 1}}, func(c caller) {
+		onDemand := object{"StreamMode": "ON_DEMAND"}
+		c.must("CreateStream", object{"StreamName": "a", "ShardCount": 4})
+		c.must("CreateStream", object{"StreamName": "b", "StreamModeDetails": onDemand})
+		c.wants(limited, "CreateStream", object{"StreamName": "c", "ShardCount": 1}) // two are CREATING
+		time.Sleep(time.Minute)
+		c.wants(limited, "CreateStream", object{"StreamName": "c", "StreamModeDetails": onDemand})
+		c.wants(limited, "CreateStream", object{"StreamName": "c", "ShardCount": 3})
+		c.wants("", "CreateStream", object{"StreamName": "c", "ShardCount": 2})
+		c.wants(limited, "SplitShard", object{"StreamName": "a", "ShardToSplit": shard0, "NewStartingHashKey": "1000"})
+		c.wants("", "MergeShards", object{"StreamName": "a", "ShardToMerge": shard0, "AdjacentShardToMerge": "shardId-000000000001"})
+		c.wants("", "SplitShard", object{"StreamName": "a", "ShardToSplit": "shardId-000000000004", "NewStartingHashKey": "1000"})
+		c.wants("ValidationException", "SplitShard", object{"StreamName": "b", "ShardToSplit": shard0, "NewStartingHashKey": "1000"})
+		c.wants("", "DeleteStream", object{"StreamName": "b"})
+		time.Sleep(time.Minute)
+		c.wants("", "CreateStream", object{"StreamName": "d", "StreamModeDetails": onDemand})
+	})
+}
+
+func TestControlRates(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		t.Run(fmt.Sprint(on), func(t *testing.T) {
+			inBubble(t, Options{Limits: Limits{ControlCalls: on, ListShardsPerStream: map[bool]int{true: 3}[on]}}, func(c caller) {
+				c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+				for op, rate := range map[string]int{"DescribeStream": 10, "DescribeStreamSummary": 20, "ListShards": 3} {
+					refused := 0
+					for range 30 {
+						if _, code := c.try(op, object{"StreamName": "s"}); code == limited {
+							refused++
+						}
+					}
+					if want := map[bool]int{true: 30 - rate}[on]; refused != want {
+						t.Errorf("of 30 %s at once %d are refused, want %d", op, refused, want)
+					}
+					time.Sleep(time.Second)
+					c.wants("", op, object{"StreamName": "s"})
+				}
+			})
+		})
+	}
+}
+
+// Records that are routed while their shard is split go to where it is open.
+func TestPutsRaceReshards(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+		var puts sync.WaitGroup
+		for w := range 4 {
+			puts.Go(func() {
+				for i := range 50 {
+					c.must("PutRecords", object{"StreamName": "s", "Records": []object{
+						{"PartitionKey": fmt.Sprint(w, " ", i), "Data": data(1)}, {"PartitionKey": fmt.Sprint(i, " ", w), "Data": data(1)}}})
+				}
+			})
+		}
+		for range 20 {
+			for _, sh := range c.Shards("s") {
+				if sh.EndingSequenceNumber == "" {
+					at := sh.Range.Middle().String()
+					c.must("SplitShard", object{"StreamName": "s", "ShardToSplit": sh.ID, "NewStartingHashKey": at})
+					break
+				}
+			}
+		}
+		puts.Wait()
+		total := 0
+		for _, sh := range c.Shards("s") {
+			for n, r := range c.Records("s", sh.ID) {
+				total++
+				if end := sh.EndingSequenceNumber; end != "" && n > end || n < sh.StartingSequenceNumber {
+					t.Errorf("record %s is not within %s", n, sh.ID)
+				}
+				if r.Arrival == 0 {
+					t.Error("no arrival")
+				}
+			}
+		}
+		if total != 400 {
+			t.Errorf("%d records, want 400", total)
+		}
+	})
+}
+
+func TestIdleShardsAreSmall(t *testing.T) { // not parallel: it reads the heap's size
+	before := heapBytes()
+	s := New(Options{})
+	if e := s.CreateStream("s", 10_000); e != nil {
+		t.Fatal(e)
+	}
+	if got := heapBytes() - before; got > 10<<20 {
+		t.Errorf("10,000 idle shards take %d bytes", got)
+	}
+	if got := len(s.Shards("s")); got != 10_000 {
+		t.Errorf("%d shards", got)
+	}
+}
