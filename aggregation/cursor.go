@@ -18,15 +18,11 @@ func (a Aggregate) Cursor() Cursor { return Cursor{a: a, at: a.first} }
 // Next returns the next record and its subsequence number, and false when there
 // is none.
 func (c *Cursor) Next() (sub int, r Record, ok bool) {
-	next := c.a.read(c.at, &r)
-	if next == 0 {
-		c.at = len(c.a.msg)
+	end := c.a.read(c.at, &r)
+	if end == 0 {
 		return 0, Record{}, false
 	}
-	c.at = next
+	c.at = end
 	c.n++
 	return c.n - 1, r, true
 }
-
-// Left returns how many records Next has yet to return.
-func (c *Cursor) Left() int { return c.a.records - c.n }

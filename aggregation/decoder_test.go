@@ -252,6 +252,38 @@ func TestDecodeMalformed(t *testing.T) {
 	}
 }
 
+// Numbers of three bytes whose third looks like the tag that would follow a
+// number of two.
+func TestDecodeLongNumbersThatLookShort(t *testing.T) {
+	t.Parallel()
+	keys := strings.Repeat("\x0a\x00", 20000)
+	data := func(n int) string { return string(make([]byte, n)) }
+	tests := []struct {
+		name   string
+		msg    []byte
+		reason aggregation.Reason // empty for an aggregate of one record
+	}{
+		// Length 2 + 8<<14; read as two bytes it is 16386, then key index 0x48 and a
+		// payload that ends in the right place.
+		{"length", bytesOf(keys, "\x1a\x82\x80\x08", "\x48\x1a", "\xfd\x7f----", "\x08\x00\x1a\xf4\xff\x07", data(131060)), ""},
+		// Index 26<<14; read as two bytes it is 16384, which the table has.
+		{"partition key index", bytesOf(keys, "\x1a\x1f\x08\x80\x80\x1a\x1a\x19", data(25)), aggregation.ReasonIndex},
+		{"explicit hash key index", bytesOf(keys, strings.ReplaceAll(keys, "\x0a", "\x12"),
+			"\x1a\x21\x08\x00\x10\x80\x80\x1a\x1a\x19", data(25)), aggregation.ReasonIndex},
+	}
+	for _, tt := range tests {
+		checkMessage(t, tt.msg)
+		a, err := aggregation.Decode(wrap(tt.msg))
+		var bad *aggregation.MalformedError
+		switch {
+		case tt.reason == "" && (err != nil || a.Len() != 1):
+			t.Errorf("%s: %d records, %v", tt.name, a.Len(), err)
+		case tt.reason != "" && (!errors.As(err, &bad) || bad.Reason != tt.reason):
+			t.Errorf("%s: error %v, want %q", tt.name, err, tt.reason)
+		}
+	}
+}
+
 // A damaged neighbour must not cost a record: the aggregate comes whole or not
 // at all.
 func TestDecodeHandsOutNothingBesideAnError(t *testing.T) {

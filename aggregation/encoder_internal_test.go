@@ -73,3 +73,24 @@ func TestEncoderMemoryIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// Room for the digest is left whatever way the records are moved.
+func TestSealLeavesRoomForTheDigest(t *testing.T) {
+	t.Parallel()
+	key := string(make([]byte, minHeadroom))
+	for n := range 3000 {
+		e := NewEncoder(maxMessage)
+		for range 2 {
+			if err := e.Append(Record{PartitionKey: key, Data: make([]byte, n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		data, err := e.Seal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := Decode(data); err != nil || a.Len() != 2 {
+			t.Fatalf("payload of %d bytes: %d records, %v", n, a.Len(), err)
+		}
+	}
+}

@@ -19,7 +19,7 @@ type keyTable struct {
 	slots []slot // a power of two of them, at most half in use
 	seed  maphash.Seed
 
-	last int // the key found or added last; means nothing if there is none
+	last int // the key found or added last, which truncate may have dropped
 }
 
 // A span is keys[from:to].
@@ -119,5 +119,4 @@ func (t *keyTable) truncate(n int) {
 		t.wire = t.wire[:t.ends[n-1].to]
 	}
 	t.ends = t.ends[:n]
-	t.last = 0
 }

@@ -2,6 +2,7 @@ package aggregation
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"testing"
 )
@@ -52,5 +53,22 @@ func TestKeyTableAgainstAList(t *testing.T) {
 	}
 	if used != len(list) {
 		t.Errorf("%d slots in use for %d keys", used, len(list))
+	}
+}
+
+// A hash in common does not make two keys one.
+func TestKeyTableComparesKeys(t *testing.T) {
+	t.Parallel()
+	table := keyTable{tag: tagPartitionKey}
+	table.find("a") // makes the seed
+	table.add("b", maphash.String(table.seed, "a"))
+	table.add("c", maphash.String(table.seed, "c"))
+	if e := table.find("a"); table.has(e) {
+		t.Errorf("found %q in place of a key with its hash", table.at(e.index))
+	}
+	table.add("a", maphash.String(table.seed, "a"))
+	table.find("c")
+	if e := table.find("a"); e.index != 2 {
+		t.Errorf("find = %d, want 2", e.index)
 	}
 }

@@ -140,8 +140,8 @@ func shortRecord(msg []byte, i int) (pk, ehk, data, next int) {
 	if b[at] != tagData {
 		return 0, 0, 0, 0
 	}
-	size, at = shortUvarint(b, at+1)
-	if size >= short || pk >= short || ehk >= short || at+size != end {
+	size, at = shortUvarint(b, at+1) // a longer size cannot end where its message does
+	if pk >= short || ehk >= short || at+size != end {
 		return 0, 0, 0, 0
 	}
 	return pk, ehk, i + at, i + end
