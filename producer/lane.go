@@ -31,6 +31,10 @@ const (
 // waiting for company.
 const eagerBytes = 256 << 10
 
+// paceGap is how long a saturated shard's budget gathers before it is spent: one
+// call for what comes in that time, instead of one for each record.
+const paceGap = 20 * time.Millisecond
+
 // A lane is the way to one shard: the parcel being filled, and those that wait.
 //
 // Put works on the part under mu; everything else belongs to the flusher, which
@@ -59,6 +63,7 @@ type lane struct {
 	lastStart  instant // of the latest of them
 	failures   int     // in a row
 	notBefore  instant // back-off
+	paced      instant // the shard's pace was used up; wait for some of it to come back
 	bytes      pace.Bucket
 	records    pace.Bucket
 	wake       instant // when the flusher looks again
@@ -195,7 +200,7 @@ func (l *lane) wants(now instant, maxRecords int) instant {
 // that the records of one key stay in order. If the answer takes so long that
 // records would wait beyond their time, their time comes first.
 func (l *lane) may(pr *Producer, now instant) instant {
-	at := l.notBefore
+	at := max(l.notBefore, l.paced)
 	if l.kind == waitLane && !pr.mapFailed {
 		return never
 	}

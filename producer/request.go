@@ -91,7 +91,8 @@ func (p *Producer) loadRequest(r *request, l *lane, now instant) (full bool) {
 			full = true
 			break
 		}
-		if l.wait(p, now, n) > 0 {
+		if wait := l.wait(p, now, n); wait > 0 {
+			l.paced = now.after(max(wait, paceGap))
 			break
 		}
 		l.spend(p, now, n)

@@ -1,9 +1,12 @@
 package producer_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -205,4 +208,28 @@ func (w *world) duplicates() (n int) {
 		n += max(0, visible-1)
 	}
 	return n
+}
+
+// sortedPlaces yields what is stored in the order of the stream, shard by shard.
+func sortedPlaces(found map[string][]place) iter.Seq2[string, place] {
+	type item struct {
+		data string
+		place
+	}
+	var all []item
+	for data, places := range found {
+		for _, at := range places {
+			all = append(all, item{data, at})
+		}
+	}
+	slices.SortFunc(all, func(a, b item) int {
+		return cmp.Or(cmp.Compare(a.shard, b.shard), cmp.Compare(len(a.seq), len(b.seq)), cmp.Compare(a.seq, b.seq), cmp.Compare(a.sub, b.sub))
+	})
+	return func(yield func(string, place) bool) {
+		for _, it := range all {
+			if !yield(it.data, it.place) {
+				return
+			}
+		}
+	}
 }
