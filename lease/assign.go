@@ -19,7 +19,7 @@ type move struct {
 // with the most to that with the fewest until the counts differ by at most one.
 // Finished leases count for nothing and stay where they are.
 //
-// Nothing moves once the counts are even, so a stable fleet is left alone.
+// At most movesPerStep leases move at a time. Nothing moves once the counts are even, so a stable fleet is left alone.
 func planMoves(now time.Time, o *observer, snap *Snapshot, maxLeases int) []move {
 	c := newCensus(o.active(now), maxLeases)
 	if len(c.workers) == 0 {
@@ -40,7 +40,7 @@ func planMoves(now time.Time, o *observer, snap *Snapshot, maxLeases int) []move
 		}
 	}
 	moves := c.assign(now, o, free)
-	return append(moves, c.balance(o, movable)...)
+	return append(moves, c.balance(o, movable, max(0, movesPerStep-len(moves)))...)
 }
 
 // planLeave decides where the leases of a worker that stops go, without its
@@ -111,7 +111,7 @@ func (c *census) assign(now time.Time, o *observer, free []*Row) []move {
 		if to == "" {
 			to = c.least("")
 		}
-		if to == "" {
+		if to == "" || len(moves) == movesPerStep {
 			break
 		}
 		c.count(to)
@@ -132,9 +132,9 @@ func (c *census) assign(now time.Time, o *observer, free []*Row) []move {
 	return moves
 }
 
-func (c *census) balance(o *observer, movable []*Row) []move {
+func (c *census) balance(o *observer, movable []*Row, limit int) []move {
 	var moves []move
-	for len(c.workers) > 1 {
+	for len(c.workers) > 1 && len(moves) < limit {
 		to, from := c.least(""), c.most()
 		if to == "" || c.leases[from]-c.leases[to] < 2 {
 			break

@@ -186,7 +186,7 @@ func (h *Held) lose(reason string) {
 	}
 	h.m.log.Warn("lease lost", "lease", h.key, "reason", reason)
 	call(h.m.events.Lost, LostInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: epoch, Err: err})
-	h.m.wakeLoop()
+	h.m.reportSoon()
 }
 
 // leave ends fetching; the work in hand may go on for that long.
@@ -200,29 +200,38 @@ func (h *Held) leave(drain time.Duration) {
 	}
 	h.mu.Unlock()
 	h.cancelFetch(ErrStopping)
-	h.m.wakeGuard()
+	if drain < h.m.timing.failover/4 {
+		h.m.wakeGuard() // it looks that often by itself
+	}
 }
 
-// overdue ends what has outlived its deadline and returns the next one.
-func (h *Held) overdue(now time.Time) (next time.Time) {
+// deadline returns when something about the lease ends, zero if nothing will.
+func (h *Held) deadline() time.Time {
 	h.mu.Lock()
-	state, until, drainBy := h.state, h.until, h.drainBy
+	defer h.mu.Unlock()
+	if h.state == lost || h.state == acquiring {
+		return time.Time{}
+	}
+	if h.drainBy.IsZero() {
+		return h.until
+	}
+	return earlier(h.until, h.drainBy)
+}
+
+// overdue ends what has outlived its deadline.
+func (h *Held) overdue(now time.Time) {
+	h.mu.Lock()
+	expired := !now.Before(h.until)
+	drained := !h.drainBy.IsZero() && !now.Before(h.drainBy)
+	if drained {
+		h.drainBy = h.until.Add(time.Hour) // once
+	}
 	h.mu.Unlock()
-	if state == lost || state == acquiring {
-		return time.Time{}
-	}
-	if !now.Before(until) {
+	if expired {
 		h.lose("not renewed in time")
-		return time.Time{}
-	}
-	if drainBy.IsZero() {
-		return until
-	}
-	if !now.Before(drainBy) {
+	} else if drained {
 		h.cancelWork(ErrDrainTimeout)
-		return until
 	}
-	return earlier(until, drainBy)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -252,7 +261,7 @@ func (h *Held) renewed(issued time.Time, row Row) {
 	if u := issued.Add(t.fence); u.After(h.until) {
 		h.until = u
 	}
-	// Leases acquired together drift apart instead of being renewed in a burst.
+	// Leases renewed together drift apart.
 	spread := time.Duration(pace.Hash(h.m.id, "renew", h.key, uint64(row.Counter)) % uint64(t.renew/32))
 	h.renewAt = issued.Add(t.renew - spread)
 }

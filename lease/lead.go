@@ -190,8 +190,8 @@ func newVersion() string {
 // Bounds of the leader's writes: how many between two looks at what else is
 // due, and how many at a time.
 const (
-	movesPerStep = 256
-	parallel     = 16
+	movesPerStep = 1024
+	parallel     = 32
 )
 
 // rule does the leader's duties with what is in the table, and reports whether
@@ -223,7 +223,9 @@ func (m *member) isStopping() bool {
 // makeMoves writes what was decided. A move that is refused was decided on a row
 // that has changed since; the next look decides again.
 func (m *member) makeMoves(ctx, base context.Context, moves []move) {
-	moves = moves[:min(len(moves), movesPerStep)]
+	if len(moves) == movesPerStep {
+		m.wakeWatch(true) // there are more
+	}
 	rows := make([]Row, len(moves))
 	made := make([]bool, len(moves))
 	var g errgroup.Group

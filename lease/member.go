@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
 )
@@ -51,6 +53,7 @@ type member struct {
 	done     map[string]chan struct{} // closed when this worker finishes that shard
 	syncing  bool                     // the goroutine of syncShards runs
 	lookNow  bool                     // the table has changed: look at it
+	showNow  bool                     // a lease was lost: show that we are alive
 	synced   syncResult
 }
 
@@ -152,6 +155,9 @@ func (m *member) loop(ctx, base context.Context) error {
 // step does what is due now. The order is fixed: first show that we are here,
 // then keep the lock, then look.
 func (m *member) step(ctx, base context.Context) error {
+	if m.takeShowNow() {
+		m.due.report = earlier(m.due.report, m.reported.Updated.Add(time.Second))
+	}
 	if !time.Now().Before(m.due.report) {
 		if err := m.report(ctx); err != nil {
 			return err
@@ -170,6 +176,23 @@ func (m *member) step(ctx, base context.Context) error {
 		return m.askPhase(ctx)
 	}
 	return nil
+}
+
+// reportSoon makes the loop write the worker row: a leader that took a lease for
+// want of life gives this worker nothing before it sees some.
+func (m *member) reportSoon() {
+	m.mu.Lock()
+	m.showNow = true
+	m.mu.Unlock()
+	m.wakeLoop()
+}
+
+func (m *member) takeShowNow() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	show := m.showNow
+	m.showNow = false
+	return show
 }
 
 func (m *member) takeLookNow() bool {
@@ -300,18 +323,15 @@ func (m *member) discover(ctx, base context.Context) {
 		return
 	}
 	held := m.heldByKey()
+	var fresh []string
 	for _, key := range keys {
 		if _, ok := held[key]; ok {
 			delete(held, key)
-			continue
+		} else {
+			fresh = append(fresh, key)
 		}
-		row, err := m.row(ctx, key)
-		if err != nil {
-			if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
-				m.log.Warn("own lease not read", "lease", key, "error", err)
-			}
-			continue
-		}
+	}
+	for _, row := range m.readRows(ctx, fresh) {
 		m.begin(base, row)
 	}
 	for _, key := range slices.Sorted(maps.Keys(held)) {
@@ -320,6 +340,26 @@ func (m *member) discover(ctx, base context.Context) {
 			h.nudge()
 		}
 	}
+}
+
+// readRows reads rows, leaving out those that are gone.
+func (m *member) readRows(ctx context.Context, keys []string) []Row {
+	rows := make([]Row, len(keys))
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for i, key := range keys {
+		g.Go(func() error {
+			row, err := m.row(ctx, key)
+			if err == nil {
+				rows[i] = row
+			} else if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
+				m.log.Warn("own lease not read", "lease", key, "error", err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return no error
+	return slices.DeleteFunc(rows, func(r Row) bool { return r.Key == "" })
 }
 
 func (m *member) heldByKey() map[string]*Held {
@@ -343,16 +383,28 @@ func (m *member) full() bool {
 	return m.stopping || len(m.held) > m.options.MaxLeases // one of them is finished
 }
 
-// guard ends the work on leases whose deadline has passed.
+// guard ends the work on leases whose deadline has passed. A lease just acquired
+// has most of the failover time left, so looking every quarter of it, and when
+// the next deadline known comes, is often enough.
 func (m *member) guard(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := time.Now()
 		next := now.Add(m.timing.failover / 4)
 		held := m.heldByKey()
-		for _, key := range slices.Sorted(maps.Keys(held)) {
-			if at := held[key].overdue(now); !at.IsZero() {
+		var over []string
+		for key, h := range held {
+			at := h.deadline()
+			switch {
+			case at.IsZero():
+			case !now.Before(at):
+				over = append(over, key)
+			default:
 				next = earlier(next, at)
 			}
+		}
+		slices.Sort(over)
+		for _, key := range over {
+			held[key].overdue(now)
 		}
 		pause(ctx, time.Until(next), m.guardWake)
 	}

@@ -208,3 +208,35 @@ func TestSimulationRepeatsItself(t *testing.T) {
 		})
 	}
 }
+
+// Whoever dies, and whenever: its shards are held by others within one and a half
+// failover times.
+func TestTakeOverIsQuickWhoeverDiesAndWhenever(t *testing.T) {
+	t.Parallel()
+	var worst time.Duration
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 3))
+			shards, workers := 1+rnd.IntN(16), 2+rnd.IntN(4)
+			f := newFleet(t, lease.NewMemoryStore(), newStream(shards))
+			defer f.end()
+			for i := range workers {
+				f.start(fmt.Sprintf("w%d", i))
+			}
+			time.Sleep(30*time.Second + time.Duration(rnd.IntN(30000))*time.Millisecond)
+			victim := f.workers[fmt.Sprintf("w%d", rnd.IntN(workers))]
+			f.crash(victim)
+			crashed := time.Now()
+			delete(f.workers, victim.id)
+			for sum(f.counts()) < shards && time.Since(crashed) < time.Minute {
+				time.Sleep(10 * time.Millisecond)
+			}
+			took := time.Since(crashed)
+			worst = max(worst, took)
+			if took > failover*3/2 {
+				t.Errorf("seed %d: %s of %d workers died, taken over after %v", seed, victim.id, workers, took)
+			}
+		})
+	}
+	t.Logf("the longest took %v", worst)
+}

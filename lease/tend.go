@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/pace"
 )
 
 // begin starts to tend the lease of row, whose owner is this worker, unless it
@@ -45,7 +46,6 @@ func (m *member) tend(base, fetch, work context.Context, h *Held) {
 	stop := make(chan struct{})
 	var renewer sync.WaitGroup
 	renewer.Go(func() { h.renewLoop(base, stop) })
-	m.wakeGuard()
 
 	var err error
 	if h.Position() == checkpoint.ShardEnd {
@@ -74,6 +74,9 @@ func (h *Held) acquire(ctx context.Context) bool {
 			h.mu.Lock()
 			h.epoch = Epoch{Owner: h.m.id, Counter: row.Counter}
 			h.meter.since = issued
+			// Leases acquired together are renewed at different times from then on.
+			part := pace.Hash(h.m.id, "acquire", h.key, uint64(row.Counter)) % 1024
+			h.renewAt = issued.Add(h.m.timing.renew * time.Duration(256+part*3/4) / 1024)
 			h.shard.Parents, h.shard.Range = row.Parents, row.Range
 			if h.state == acquiring {
 				h.state = holding
