@@ -137,9 +137,8 @@ func (s *Server) response(contentType, errorPrefix string, a Answer) *http.Respo
 	return &http.Response{
 		Status:        strconv.Itoa(status) + " " + http.StatusText(status),
 		StatusCode:    status,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
+		Proto:         "HTTP/2.0", // as AWS answers; fan-out clients look
+		ProtoMajor:    2,
 		Header:        h,
 		ContentLength: int64(len(body)),
 		Body:          &responseBody{data: body},

@@ -79,10 +79,11 @@ type Fault struct {
 // A Loss is what the network loses of a call.
 type Loss int
 
+// What can be lost.
 const (
-	LoseNothing  Loss = iota
-	LoseRequest       // the call is not applied, the caller sees its connection reset
-	LoseResponse      // the call is applied, the caller sees its connection reset
+	LoseNothing  Loss = iota // the zero value
+	LoseRequest              // the call is not applied, the caller sees its connection reset
+	LoseResponse             // the call is applied, the caller sees its connection reset
 )
 
 // A rule is an injected fault.

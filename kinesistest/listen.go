@@ -3,6 +3,7 @@ package kinesistest
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -38,6 +39,7 @@ func (s *Server) Listen(address string) (string, error) {
 	l := &listener{}
 	l.http.Handler = s
 	l.http.ReadHeaderTimeout = time.Minute
+	l.http.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // what clients send is not worth a line
 	l.http.Protocols = new(http.Protocols)
 	l.http.Protocols.SetHTTP1(true)
 	l.http.Protocols.SetUnencryptedHTTP2(true)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -72,6 +73,36 @@ func TestCloseStopsListening(t *testing.T) {
 	}
 	if _, err := srv.Listen("127.0.0.1:0"); !errors.Is(err, kinesistest.ErrClosed) {
 		t.Errorf("Listen after Close: %v", err)
+	}
+}
+
+// Close ends a busy server: every call is answered or cut, none hangs.
+func TestCloseWhileBusy(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		srv := kinesistest.NewServer(kinesistest.Unthrottled)
+		url := listen(t, srv)
+		mustCreate(t, srv, "s", 1)
+		var calls sync.WaitGroup
+		started := make(chan struct{}, 8)
+		for range 8 {
+			calls.Go(func() {
+				for {
+					resp, err := post(t, url, "Kinesis_20131202.PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"eA=="}`)
+					if err != nil {
+						return
+					}
+					resp.Body.Close()
+					select {
+					case started <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		<-started
+		srv.Close()
+		calls.Wait()
 	}
 }
 

@@ -8,6 +8,7 @@ package contract
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -109,14 +110,21 @@ func (target Target) run(t *testing.T, c Check) {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	err := c.Run(ctx, e)
+	if err := target.judge(c, c.Run(ctx, e)); err != nil {
+		t.Error(err)
+	}
+}
+
+// judge holds the outcome of a check against the table of deviations.
+func (target Target) judge(c Check, outcome error) error {
 	instead, deviates := target.Deviates[c.ID]
 	switch {
-	case err != nil && !deviates:
-		t.Errorf("%s: %v", target.Name, err)
-	case err == nil && deviates:
-		t.Errorf("%s no longer deviates (%s): remove the entry", target.Name, instead)
+	case outcome != nil && !deviates:
+		return fmt.Errorf("%s: %w", target.Name, outcome)
+	case outcome == nil && deviates:
+		return fmt.Errorf("%s no longer deviates (%s): remove the entry", target.Name, instead)
 	}
+	return nil
 }
 
 // unknown returns the IDs in the tables that no check has.

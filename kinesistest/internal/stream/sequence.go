@@ -56,7 +56,8 @@ func (q sequence) append(dst []byte) []byte {
 		c, r = bits.Div64(r, c, ten19)
 		for range 9 {
 			i -= 2
-			copy(buf[i:], pairs[r%100][:])
+			p := pairs[r%100]
+			buf[i], buf[i+1] = p[0], p[1]
 			r /= 100
 		}
 		i--
@@ -64,7 +65,8 @@ func (q sequence) append(dst []byte) []byte {
 	}
 	for i > 0 { // what is left is below 10^18
 		i -= 2
-		copy(buf[i:], pairs[c%100][:])
+		p := pairs[c%100]
+		buf[i], buf[i+1] = p[0], p[1]
 		c /= 100
 	}
 	return append(dst, buf[:]...)

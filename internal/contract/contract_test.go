@@ -1,0 +1,50 @@
+package contract
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A target is held to its table both ways.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	target := Target{Name: "server 1.0", Deviates: map[string]string{"K.b": "does something else"}}
+	broken := errors.New("broken")
+	tests := []struct {
+		id      string
+		outcome error
+		says    string
+	}{
+		{"K.a", nil, ""},
+		{"K.a", broken, "server 1.0: broken"},
+		{"K.b", broken, ""},
+		{"K.b", nil, "no longer deviates (does something else)"},
+	}
+	for _, tt := range tests {
+		err := target.judge(Check{ID: tt.id}, tt.outcome)
+		if (err != nil) != (tt.says != "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("judge(%s, %v) = %v, want %q", tt.id, tt.outcome, err, tt.says)
+		}
+	}
+}
+
+func TestChecksHaveIDsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, c := range Checks() {
+		if seen[c.ID] || !strings.HasPrefix(c.ID, "K.") && !strings.HasPrefix(c.ID, "D.") || c.Run == nil {
+			t.Errorf("check %q is there twice, of no service or empty", c.ID)
+		}
+		seen[c.ID] = true
+	}
+}
+
+func TestTablesNameChecks(t *testing.T) {
+	t.Parallel()
+	target := Target{Deviates: map[string]string{"K.merge": "", "K.nothing": ""}, Never: map[string]string{"D.nothing": ""}}
+	if got := target.unknown(); !slices.Equal(got, []string{"D.nothing", "K.nothing"}) {
+		t.Errorf("unknown = %v", got)
+	}
+}
