@@ -31,6 +31,7 @@ type unpacker struct {
 	open   bool
 	cursor aggregation.Cursor
 	outer  Record // what its records share
+	left   int    // records of it to come
 
 	density int // user records in the Kinesis record before
 }
@@ -57,7 +58,7 @@ func (u *unpacker) batch() *Batch {
 			u.observe(bytes)
 			return b
 		default:
-			u.page.records = nil // lets the response go
+			u.page.records, u.next = nil, 0 // lets the response go
 			return nil
 		}
 	}
@@ -71,7 +72,7 @@ func (u *unpacker) batch() *Batch {
 func (u *unpacker) room() []Record {
 	n := (len(u.page.records) - u.next) * max(u.density, 1)
 	if u.open {
-		n += u.cursor.Left()
+		n += u.left
 	}
 	if n == 0 {
 		return nil
@@ -102,7 +103,8 @@ func (u *unpacker) enter(raw *types.Record) bool {
 		u.skip(raw, agg.Len())
 		return true
 	}
-	u.open, u.cursor, u.density = true, agg.Cursor(), agg.Len()
+	u.open, u.cursor = true, agg.Cursor()
+	u.left, u.density = agg.Len(), agg.Len()
 	u.outer = Record{Position: position(raw), Arrived: aws.ToTime(raw.ApproximateArrivalTimestamp), Aggregated: true, OutOfRange: outside}
 	return true
 }
@@ -118,6 +120,7 @@ func (u *unpacker) inner(b *Batch) (bytes int) {
 		u.open = false
 		return 0
 	}
+	u.left--
 	r := u.outer
 	r.Data, r.PartitionKey, r.ExplicitHashKey = a.Data, a.PartitionKey, a.ExplicitHashKey
 	r.Position.SubSequenceNumber = int64(sub)

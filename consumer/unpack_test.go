@@ -42,6 +42,11 @@ func aggregate(t *testing.T, seq string, n int) types.Record {
 // unpackAll returns the positions of each batch of a page.
 func unpackAll(u *unpacker, records ...types.Record) (batches [][]string) {
 	u.load(page{records: records, behind: time.Second})
+	defer func() {
+		if b := u.batch(); b != nil {
+			batches = append(batches, []string{"a batch behind the last"})
+		}
+	}()
 	for b := u.batch(); b != nil; b = u.batch() {
 		var positions []string
 		for _, r := range b.Records {
