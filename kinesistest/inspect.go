@@ -89,10 +89,11 @@ func recordOf(shardID, number string, r stream.Stored) Record {
 
 // Trim removes the records of a shard below a sequence number, as retention
 // would, and frees their memory but for the last megabyte: for runs that put
-// more than fits, and for tests of a consumer that comes too late.
+// more than fits, and for tests of a consumer that comes too late. Its errors
+// wrap an [Error].
 func (s *Server) Trim(streamName, shardID, beforeSequenceNumber string) error {
 	if e := s.streams.Trim(streamName, shardID, beforeSequenceNumber); e != nil {
-		return fmt.Errorf("kinesistest: trimming: %w", e)
+		return fmt.Errorf("kinesistest: trimming: %w", answerOf(nil, e).Err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package kinesistest_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -116,7 +117,8 @@ func TestTrim(t *testing.T) {
 		for what, args := range map[string][3]string{
 			"stream": {"none", shard0, numbers[0]}, "shard": {"s", "shardId-000000000009", numbers[0]}, "number": {"s", shard0, "7"},
 		} {
-			if err := srv.Trim(args[0], args[1], args[2]); err == nil || !strings.HasPrefix(err.Error(), "kinesistest: ") {
+			var coded *kinesistest.Error
+			if err := srv.Trim(args[0], args[1], args[2]); !errors.As(err, &coded) || !strings.HasPrefix(err.Error(), "kinesistest: ") {
 				t.Errorf("with a wrong %s: %v", what, err)
 			}
 		}

@@ -122,9 +122,10 @@ func (s *Server) ConfigFor(client string) aws.Config {
 }
 
 // CreateStream makes a provisioned stream, as the operation of that name does.
+// Its errors wrap an [Error].
 func (s *Server) CreateStream(name string, shards int) error {
 	if e := s.streams.CreateStream(name, shards); e != nil {
-		return fmt.Errorf("kinesistest: creating stream %q: %w", name, e)
+		return fmt.Errorf("kinesistest: creating stream %q: %w", name, answerOf(nil, e).Err)
 	}
 	return nil
 }

@@ -21,10 +21,12 @@ func (m millis) append(dst []byte) []byte {
 
 func (m millis) MarshalJSON() ([]byte, error) { return m.append(nil), nil }
 
-// toMillis reads a time in seconds. Times that do not fit are clamped, to one
-// that is before or after everything.
+// toMillis reads a time in seconds, to the millisecond it lies in. Times that
+// do not fit are clamped, to one that is before or after everything.
 func toMillis(seconds float64) int64 {
-	return int64(math.Round(min(max(seconds*1000, -1e15), 1e15)))
+	// A full millisecond may come as a fraction less, in binary.
+	const slack = 0.001
+	return int64(math.Floor(min(max(seconds*1000, -1e15), 1e15) + slack))
 }
 
 type modeDetails struct{ StreamMode string }

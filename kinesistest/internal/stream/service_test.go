@@ -310,3 +310,23 @@ func TestIdleShardsAreSmall(t *testing.T) { // not parallel: it reads the heap's
 		t.Errorf("%d shards", got)
 	}
 }
+
+func TestMillis(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		seconds float64
+		want    int64
+	}{{0, 0}, {1545084650.987, 1545084650987}, {1545084650.9879, 1545084650987}, {-0.5, -500}, {1e300, 1e15}, {-1e300, -1e15}} {
+		if got := toMillis(tt.seconds); got != tt.want {
+			t.Errorf("toMillis(%v) = %d, want %d", tt.seconds, got, tt.want)
+		}
+	}
+	for ms := int64(1_763_798_400_000); ms < 1_763_798_402_000; ms++ {
+		if got := toMillis(float64(ms) / 1000); got != ms {
+			t.Fatalf("toMillis(%v) = %d, want %d", float64(ms)/1000, got, ms)
+		}
+		if got := string(millis(ms).append(nil)); got != fmt.Sprintf("%d.%03d", ms/1000, ms%1000) {
+			t.Fatalf("%d is written %s", ms, got)
+		}
+	}
+}
