@@ -21,7 +21,7 @@ NESTED := $(wildcard examples/go.mod bench/go.mod interop/go.mod)
 CHECKS := fmt vet lint arrows race standalone examples nested oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help check checks test $(CHECKS) fuzz bench vulncheck
+.PHONY: help check checks test $(CHECKS) fuzz bench interop vulncheck
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench: ## The packages' benchmarks; the output goes to bench/results/packages.tx
 	@set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
 		go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./... > $$out || { cat $$out; exit 1; }; \
 		grep -v 'no test files\|^PASS$$' $$out | tee -a bench/results/packages.txt
+
+interop: ## The contract suite against an emulator of others; needs python3
+	interop/run
 
 vulncheck: ## Known vulnerabilities in what we import; asks vuln.go.dev
 	go run $(GOVULNCHECK) ./...

@@ -1,0 +1,109 @@
+// Package interop runs what the library assumes of Kinesis and DynamoDB against
+// servers that others have written.
+package interop
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/kinesis-go/kinesis/internal/contract"
+	"github.com/kinesis-go/kinesis/kinesistest"
+)
+
+var (
+	kinesisURL  = flag.String("kinesis", "", "`URL` of the Kinesis server to check (default: kinesistest on a socket of its own)")
+	dynamodbURL = flag.String("dynamodb", "", "`URL` of the DynamoDB server to check")
+	table       = flag.String("table", "", "JSON `file` with the server's name and how it deviates: testdata/*.json")
+	slow        = flag.Bool("slow", false, "also the checks that wait for minutes")
+)
+
+// A deviations file says how a server differs from the services, check by check.
+type deviations struct {
+	Name     string            // with the version, on which all else depends
+	Deviates map[string]string // check to what happens instead: it runs, and must fail
+	Never    map[string]string // check to why it must not be sent
+}
+
+// TestContract checks the servers that the flags name. Without any it checks
+// kinesistest as another language sees it, over plain HTTP/1.1.
+func TestContract(t *testing.T) {
+	t.Parallel()
+	d := deviations{Name: "the server"}
+	if *table != "" {
+		text, err := os.ReadFile(*table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &d); err != nil {
+			t.Fatalf("%s: %v", *table, err)
+		}
+	}
+	clients := func(*testing.T) (*kinesis.Client, *dynamodb.Client) { return clientsOf(*kinesisURL, *dynamodbURL) }
+	if *kinesisURL == "" && *dynamodbURL == "" {
+		d.Name, clients = "kinesistest on a socket", embedded
+	}
+	contract.Run(t, contract.Target{Name: d.Name, Deviates: d.Deviates, Never: d.Never, Slow: *slow, Clients: clients})
+}
+
+// embedded returns clients of a server for one check, on which streams and tables
+// take time to change, as on AWS.
+func embedded(t *testing.T) (*kinesis.Client, *dynamodb.Client) {
+	srv := kinesistest.NewServer(func(o *kinesistest.Options) {
+		const window = 2 * time.Second
+		o.StreamCreating, o.StreamUpdating, o.StreamDeleting = window, window, window
+		o.TableCreating, o.TableDeleting, o.IndexCreating = window, window, window
+	})
+	t.Cleanup(srv.Close)
+	url, err := srv.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return clientsOf(url, url)
+}
+
+func clientsOf(kinesisURL, dynamodbURL string) (k *kinesis.Client, db *dynamodb.Client) {
+	if kinesisURL != "" {
+		k = kinesis.NewFromConfig(config(kinesisURL))
+	}
+	if dynamodbURL != "" {
+		db = dynamodb.NewFromConfig(config(dynamodbURL))
+	}
+	return k, db
+}
+
+// client is shared, so that connections are.
+var client = withoutWriterTo{awshttp.NewBuildableClient()}
+
+func config(url string) aws.Config {
+	return aws.Config{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String(url),
+		HTTPClient:   client,
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		}),
+	}
+}
+
+// withoutWriterTo hides WriteTo of a request's body, which over plain HTTP/1.1
+// breaks responses that come before all of the body is sent (aws-sdk-go-v2#1825).
+type withoutWriterTo struct{ aws.HTTPClient }
+
+func (c withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.HTTPClient.Do(r)
+}
