@@ -22,7 +22,7 @@ type Shard struct {
 // stream.
 func (s *Service) Shards(name string) []Shard {
 	var out []Shard
-	s.with(ref{StreamName: &name}, func(st *stream, now time.Time) *api.Error {
+	_ = s.with(ref{StreamName: &name}, func(st *stream, now time.Time) *api.Error { // no stream, no shards
 		for _, sh := range st.shards {
 			st.expire(sh, now, s.opts.KeepTrimmed)
 			d := sh.describe()
@@ -49,7 +49,7 @@ func (s *Service) Records(name, shardID string) iter.Seq2[string, Stored] {
 		for counter := uint64(0); ; {
 			var sh *shard
 			var views []view
-			s.with(ref{StreamName: &name}, func(st *stream, _ time.Time) *api.Error {
+			_ = s.with(ref{StreamName: &name}, func(st *stream, _ time.Time) *api.Error { // no stream, no records
 				if sh = st.shard(shardID); sh != nil {
 					counter = max(counter, sh.log.oldest())
 					views, counter = sh.log.views(counter, recordsPage, 1<<62)

@@ -333,11 +333,11 @@ func (s *Service) Route(body []byte, single bool, yield func(i int, shardID, par
 		return
 	}
 	var routes *routing
-	s.with(r.ref, func(st *stream, now time.Time) *api.Error {
+	e := s.with(r.ref, func(st *stream, _ time.Time) *api.Error {
 		routes = st.routes
-		return nil
+		return st.readable(s.opts.Identity.AccountID)
 	})
-	if routes == nil {
+	if e != nil {
 		return
 	}
 	for i := range r.entries {

@@ -153,11 +153,11 @@ func TestWindows(t *testing.T) {
 		}
 		passes := func(during, after string) {
 			t.Helper()
-			time.Sleep(window - 1)
+			time.Sleep(window - time.Nanosecond)
 			if got := status(); got != during {
 				t.Errorf("status %s, want %s", got, during)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if got := status(); got != after {
 				t.Errorf("status %s, want %s", got, after)
 			}
