@@ -43,46 +43,46 @@ func (a Aggregate) Len() int { return a.records }
 func (a Aggregate) Records() iter.Seq2[int, Record] {
 	return func(yield func(int, Record) bool) {
 		for i, n := a.first, 0; ; n++ {
-			var r Record
-			if i = a.read(i, &r); i == 0 || !yield(n, r) {
+			pk, ehk, data, end, tags := a.read(i)
+			if end == 0 || !yield(n, Record{PartitionKey: pk, ExplicitHashKey: ehk, Data: data, Tags: tags}) {
 				return
 			}
+			i = end
 		}
 	}
 }
 
-// read sets r, which is zero, to the first record at or behind offset i of the
-// message and returns where it ends, or 0 if there is none.
+// read returns the parts of the first record at or behind offset i of the
+// message and where it ends, or an end of 0 if there is none. The parts come one
+// by one because so they stay in registers, which a Record is too large for.
 //
 // What it reads has been checked; it looks again, and ends early, only because
 // the caller may have broken the rule not to change data.
-func (a *Aggregate) read(i int, r *Record) (end int) {
-	msg := a.msg
-	for i < len(msg) {
-		if pk, ehk, data, next := shortRecord(msg, i); next > 0 {
-			if pk >= len(a.pks) || ehk >= len(a.ehks) {
-				return 0
+func (a *Aggregate) read(i int) (pk, ehk string, data []byte, end int, tags Tags) {
+	for i < len(a.msg) {
+		if pki, ehki, from, next := shortRecord(a.msg, i); next > 0 {
+			if pki >= len(a.pks) || ehki >= len(a.ehks) {
+				break
 			}
-			r.PartitionKey = key(msg, a.pks[pk])
-			if ehk >= 0 {
-				r.ExplicitHashKey = key(msg, a.ehks[ehk])
+			if ehki >= 0 {
+				ehk = key(a.msg, a.ehks[ehki])
 			}
-			r.Data = msg[data:next:next]
-			return next
+			return key(a.msg, a.pks[pki]), ehk, a.msg[from:next:next], next, Tags{}
 		}
-		tag, v, next, f := nextField(msg, i)
+		tag, v, next, f := nextField(a.msg, i)
 		if f != noFault {
-			return 0
+			break
 		}
 		if tag == tagRecord {
-			if !a.record(r, place{next - int(v), next}) {
-				return 0
+			var r Record
+			if !a.record(&r, place{next - int(v), next}) {
+				break
 			}
-			return next
+			return r.PartitionKey, r.ExplicitHashKey, r.Data, next, r.Tags
 		}
 		i = next
 	}
-	return 0
+	return "", "", nil, 0, Tags{}
 }
 
 // record sets r to the record at a place in the message.

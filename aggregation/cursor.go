@@ -18,11 +18,11 @@ func (a Aggregate) Cursor() Cursor { return Cursor{a: a, at: a.first} }
 // Next returns the next record and its subsequence number, and false when there
 // is none.
 func (c *Cursor) Next() (sub int, r Record, ok bool) {
-	end := c.a.read(c.at, &r)
+	pk, ehk, data, end, tags := c.a.read(c.at)
 	if end == 0 {
 		return 0, Record{}, false
 	}
 	c.at = end
 	c.n++
-	return c.n - 1, r, true
+	return c.n - 1, Record{PartitionKey: pk, ExplicitHashKey: ehk, Data: data, Tags: tags}, true
 }

@@ -67,8 +67,9 @@
 //     unchanged, and the error says what was wrong.
 //   - Payloads are not copied on the way out, and once on the way in. Records
 //     alias the bytes they were decoded from.
-//   - Bytes from anyone are safe: no panic, no recursion, and memory of at most
-//     twice the input, whatever it claims to contain.
+//   - Bytes from anyone are safe: no panic, no recursion, and at most twice the
+//     input's size of memory, whatever it claims to contain. Records are read
+//     from the input as they are asked for.
 //
 // The verdict is that of the KCL with three corrections, all towards losing
 // nothing. An index outside its table leaves the Kinesis record unchanged, where

@@ -27,24 +27,55 @@ func (a Aggregate) InRange(r HashRange) (bool, error) {
 	in := true
 	var pks, ehks marks
 	n := 0
-	for _, raw := range rawRecords(a.msg[a.first:]) {
+	for i := a.first; ; n++ {
+		pk, ehk, end := a.indexes(i)
 		switch {
-		case !a.holds(raw):
-			return true, errors.New("aggregation: shard range: data was changed after Decode")
-		case raw.hasEHK:
-			if ehks.mark(int(raw.ehk), len(a.ehks)) {
-				k, err := parseHashKey(key(a.msg, a.ehks[raw.ehk]))
+		case end == 0:
+			return in, nil
+		case ehk >= 0:
+			if ehks.mark(ehk, len(a.ehks)) {
+				k, err := parseHashKey(key(a.msg, a.ehks[ehk]))
 				if err != nil {
 					return true, fmt.Errorf("aggregation: shard range: explicit hash key of record %d: %w", n, errHashKey)
 				}
 				in = in && r.Contains(k)
 			}
-		case in && pks.mark(int(raw.pk), len(a.pks)):
-			in = r.Contains(shardmap.HashOf(key(a.msg, a.pks[raw.pk])))
+		case in && pks.mark(pk, len(a.pks)):
+			in = r.Contains(shardmap.HashOf(key(a.msg, a.pks[pk])))
 		}
-		n++
+		i = end
 	}
-	return in, nil
+}
+
+// indexes returns the keys of the first record at or behind offset i of the
+// message (ehk is -1 if it has none) and where it ends, or an end of 0 if there
+// is none.
+func (a *Aggregate) indexes(i int) (pk, ehk, end int) {
+	for i < len(a.msg) {
+		pk, ehk, _, next := shortRecord(a.msg, i)
+		if next == 0 {
+			tag, v, after, f := nextField(a.msg, i)
+			if f != noFault {
+				break
+			}
+			if i = after; tag != tagRecord {
+				continue
+			}
+			var raw rawRecord
+			if _, f := raw.parse(a.msg[:after], after-int(v)); f != noFault || !a.holds(&raw) {
+				break
+			}
+			pk, ehk, next = int(raw.pk), -1, after
+			if raw.hasEHK {
+				ehk = int(raw.ehk)
+			}
+		}
+		if pk >= len(a.pks) || ehk >= len(a.ehks) {
+			break
+		}
+		return pk, ehk, next
+	}
+	return 0, 0, 0
 }
 
 // Marks remember which entries of a key table have been looked at, so that a

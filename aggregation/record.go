@@ -96,10 +96,8 @@ func parseHashKey(s string) (HashKey, error) {
 	}
 	bare := strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
 	bare = strings.TrimPrefix(bare, "+")
-	if zeroless := strings.TrimLeft(bare, "0"); zeroless != bare {
-		if bare = zeroless; bare == "" {
-			bare = "0"
-		}
+	for len(bare) > 1 && bare[0] == '0' {
+		bare = bare[1:]
 	}
 	if k, lenient := shardmap.ParseHashKey(bare); lenient == nil {
 		return k, nil
