@@ -26,3 +26,6 @@ func (c *Cursor) Next() (sub int, r Record, ok bool) {
 	c.n++
 	return c.n - 1, Record{PartitionKey: pk, ExplicitHashKey: ehk, Data: data, Tags: tags}, true
 }
+
+// Left returns how many records Next has yet to return.
+func (c *Cursor) Left() int { return c.a.records - c.n }

@@ -17,6 +17,9 @@ func TestCursorVisitsWhatRecordsYields(t *testing.T) {
 		var got []aggregation.Record
 		c := a.Cursor()
 		for {
+			if want := a.Len() - len(got); c.Left() != want {
+				t.Errorf("%s: Left = %d before record %d, want %d", v.Name, c.Left(), len(got), want)
+			}
 			sub, r, ok := c.Next()
 			if !ok {
 				break
