@@ -166,7 +166,7 @@ func TestOutageIsNoStorm(t *testing.T) {
 		}
 		heal()
 		time.Sleep(11 * time.Second) // twice the longest back-off
-		if n := len(w.results); n != 11_000 {
+		if n := w.ended(); n != 11_000 {
 			t.Errorf("%d of 11000 have a result", n)
 		}
 		w.close()

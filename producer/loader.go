@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +25,8 @@ type known struct {
 // A loaded stream is what a load has found.
 type loaded struct {
 	shards   *shardmap.Map
-	err      error // of the shards
+	seen     []shardmap.Shard // all that were listed, closed ones too
+	err      error            // of the shards
 	facts    facts
 	factsErr error
 }
@@ -39,7 +39,7 @@ func (p *Producer) refresh(now instant) {
 	case p.loading:
 		p.reload = true // what is under way may be too old
 	case p.loadAt == never:
-		p.loadAt = now.after(p.loadDelay())
+		p.loadAt = max(now, p.loadStart.after(p.loadDelay()))
 	}
 }
 
@@ -59,8 +59,11 @@ func (p *Producer) startLoad(now instant) {
 	}
 	p.loading, p.reload, p.loadAt, p.loadStart = true, false, never, now
 	old := p.routes.Load().facts
+	// A parcel on a shard that is not in the map of open shards may have landed
+	// on one that has been closed again.
+	closedToo := len(p.limbo) > 0
 	p.senders.Go(func() {
-		l := p.loadStream(old)
+		l := p.loadStream(old, closedToo)
 		p.inbox.mu.Lock()
 		p.inbox.loads = append(p.inbox.loads, l)
 		p.inbox.mu.Unlock()
@@ -84,7 +87,7 @@ func (p *Producer) loaded(l loaded, now instant) {
 		log.Warn("producer: shard map not loaded", "failures", p.loads, "again_in", time.Duration(p.loadAt-now), "error", l.err)
 	} else {
 		shards = l.shards
-		p.remember(shards)
+		p.remember(l.seen)
 	}
 	if l.facts != old.facts || !sameShards(shards, old.shards) && !l.facts.auto {
 		if l.err == nil {
@@ -96,7 +99,7 @@ func (p *Producer) loaded(l loaded, now instant) {
 	} else if l.err == nil {
 		p.loads++
 	}
-	if l.err == nil {
+	if l.err == nil && !p.reload {
 		limbo := p.limbo
 		p.limbo = nil
 		for _, q := range limbo {
@@ -135,15 +138,14 @@ func (p *Producer) complain(err error) {
 		"producer", p.opts.ProducerID, "error", err)
 }
 
-// remember notes where the shards of a map lie, and forgets those that neither
-// it nor the map before it shows.
-func (p *Producer) remember(m *shardmap.Map) {
+// remember notes where shards lie, and forgets those that were in neither this
+// listing nor the one before.
+func (p *Producer) remember(seen []shardmap.Shard) {
 	if p.known == nil {
 		p.known = make(map[string]known)
 	}
 	p.loadCount++
-	for i := range m.Len() {
-		s := m.At(i)
+	for _, s := range seen {
 		p.known[s.ID] = known{s.Range, p.loadCount}
 	}
 	for id, k := range p.known {
@@ -167,13 +169,13 @@ func sameShards(a, b *shardmap.Map) bool {
 
 // loadStream asks for the stream's facts and its open shards. It runs on the
 // goroutine of a load.
-func (p *Producer) loadStream(old facts) loaded {
+func (p *Producer) loadStream(old facts, closedToo bool) loaded {
 	l := loaded{facts: old}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		l.facts, l.factsErr = p.describeStream(old)
 	})
-	l.shards, l.err = p.listShards()
+	l.shards, l.seen, l.err = p.listShards(closedToo)
 	wg.Wait()
 	return l
 }
@@ -209,48 +211,58 @@ func (p *Producer) describeStream(old facts) (facts, error) {
 // maxPages bounds a listing: at 1,000 shards a page, more than any stream has.
 const maxPages = 1000
 
-// listShards returns the map of the open shards.
-func (p *Producer) listShards() (*shardmap.Map, error) {
-	var shards []shardmap.Shard
+// listShards returns the map of the open shards, and all shards it was shown:
+// the open ones, or all that the stream still has records of.
+func (p *Producer) listShards(closedToo bool) (*shardmap.Map, []shardmap.Shard, error) {
+	var open, seen []shardmap.Shard
 	in := &kinesis.ListShardsInput{
-		StreamName:  p.stream.name,
-		StreamARN:   p.stream.arn,
-		MaxResults:  aws.Int32(1000),
-		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
+		StreamName: p.stream.name,
+		StreamARN:  p.stream.arn,
+		MaxResults: aws.Int32(1000),
+	}
+	if !closedToo {
+		in.ShardFilter = &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}
 	}
 	for range maxPages {
 		ctx, cancel := context.WithTimeout(p.ctx, p.opts.RequestTimeout)
 		out, err := p.client.ListShards(ctx, in, withoutRetries)
 		cancel()
+		if err == nil && out == nil {
+			err = errors.New("no answer")
+		}
 		if err != nil {
-			return nil, fmt.Errorf("producer: list shards: %w", err)
+			return nil, nil, fmt.Errorf("producer: list shards: %w", err)
 		}
-		if out == nil {
-			return nil, errors.New("producer: list shards: no answer")
-		}
-		for _, s := range out.Shards {
-			// The filter asks for open shards; not every server knows it.
-			if s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil {
-				continue
-			}
-			if s.HashKeyRange == nil {
-				return nil, fmt.Errorf("producer: list shards: %s has no hash key range", aws.ToString(s.ShardId))
-			}
-			r, err := shardmap.ParseRange(aws.ToString(s.HashKeyRange.StartingHashKey), aws.ToString(s.HashKeyRange.EndingHashKey))
+		for i := range out.Shards {
+			s, err := parseShard(&out.Shards[i])
 			if err != nil {
-				return nil, fmt.Errorf("producer: list shards: %s: %w", aws.ToString(s.ShardId), err)
+				return nil, nil, fmt.Errorf("producer: list shards: %s: %w", s.ID, err)
 			}
-			shards = append(shards, shardmap.Shard{ID: aws.ToString(s.ShardId), Range: r})
+			seen = append(seen, s)
+			// Not every server knows the filter for open shards.
+			if r := out.Shards[i].SequenceNumberRange; r == nil || r.EndingSequenceNumber == nil {
+				open = append(open, s)
+			}
 		}
 		if aws.ToString(out.NextToken) == "" {
-			m, err := shardmap.New(slices.Clip(shards))
+			m, err := shardmap.New(open)
 			if err != nil {
-				return nil, fmt.Errorf("producer: list shards: %w", err)
+				return nil, nil, fmt.Errorf("producer: list shards: %w", err)
 			}
-			return m, nil
+			return m, seen, nil
 		}
 		// A token stands for all other parameters, which are refused beside it.
 		in = &kinesis.ListShardsInput{NextToken: out.NextToken, MaxResults: aws.Int32(1000)}
 	}
-	return nil, fmt.Errorf("producer: list shards: no end after %d pages", maxPages)
+	return nil, nil, fmt.Errorf("producer: list shards: no end after %d pages", maxPages)
+}
+
+func parseShard(s *types.Shard) (shardmap.Shard, error) {
+	out := shardmap.Shard{ID: aws.ToString(s.ShardId)}
+	if s.HashKeyRange == nil {
+		return out, errors.New("no hash key range")
+	}
+	r, err := shardmap.ParseRange(aws.ToString(s.HashKeyRange.StartingHashKey), aws.ToString(s.HashKeyRange.EndingHashKey))
+	out.Range = r
+	return out, err
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -98,6 +100,13 @@ func (w *world) sendMany(n int) {
 			w.Fatal(err)
 		}
 	}
+}
+
+// ended returns how many records have a result.
+func (w *world) ended() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.results)
 }
 
 func (w *world) close() {
@@ -232,4 +241,9 @@ func sortedPlaces(found map[string][]place) iter.Seq2[string, place] {
 			}
 		}
 	}
+}
+
+// logTo sends the producer's log to b.
+func logTo(b *strings.Builder) func(*producer.Options) {
+	return func(o *producer.Options) { o.Logger = slog.New(slog.NewTextHandler(b, nil)) }
 }
