@@ -53,7 +53,7 @@ func (r *putRequest) decode(body []byte) error {
 	r.noEntries = true
 	s := &scanner{b: body}
 	if r.single {
-		r.entries = []putEntry{{noData: true}}
+		r.entries = append(r.entries[:0], putEntry{noData: true})
 		r.noEntries = false
 	}
 	return s.document(func(name []byte) (err error) {
@@ -199,13 +199,6 @@ func (e *putEntry) place() *api.Error {
 
 // put stores what it can of r and leaves each entry's result in it.
 func (s *Service) put(body []byte, r *putRequest, reject Reject) *api.Error {
-	scratch := s.scratch.Get().(*[]byte)
-	r.scratch = *scratch
-	defer func() {
-		if *scratch = r.scratch; cap(*scratch) <= 2<<20 {
-			s.scratch.Put(scratch)
-		}
-	}()
 	if err := r.decode(body); err != nil {
 		return serialization(err.Error())
 	}
@@ -345,8 +338,24 @@ func (s *Service) Route(body []byte, single bool, yield func(i int, shardID, par
 	}
 }
 
+// request returns an empty request whose memory may have served before.
+func (s *Service) request(single bool) *putRequest {
+	r := s.requests.Get().(*putRequest)
+	clear(r.entries)
+	*r = putRequest{single: single, entries: r.entries[:0], scratch: r.scratch[:0]}
+	return r
+}
+
+// recycle gives a request back, unless it is one of the rare large ones.
+func (s *Service) recycle(r *putRequest) {
+	if cap(r.scratch) <= 2<<20 {
+		s.requests.Put(r)
+	}
+}
+
 func (s *Service) putRecord(body []byte, reject Reject) ([]byte, *api.Error) {
-	r := &putRequest{single: true}
+	r := s.request(true)
+	defer s.recycle(r)
 	if e := s.put(body, r, reject); e != nil {
 		return nil, e
 	}
@@ -363,7 +372,8 @@ func (s *Service) putRecord(body []byte, reject Reject) ([]byte, *api.Error) {
 }
 
 func (s *Service) putRecords(body []byte, reject Reject) ([]byte, *api.Error) {
-	r := &putRequest{}
+	r := s.request(false)
+	defer s.recycle(r)
 	if e := s.put(body, r, reject); e != nil {
 		return nil, e
 	}

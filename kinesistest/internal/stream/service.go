@@ -65,7 +65,7 @@ type Append struct {
 type Service struct {
 	opts       Options
 	openShards atomic.Int64 // those of streams being made included
-	scratch    sync.Pool    // of *[]byte: the decoded data of a put
+	requests   sync.Pool    // of *putRequest
 
 	mu       sync.Mutex // before stream.mu, never after
 	streams  map[string]*stream
@@ -83,7 +83,7 @@ func New(opts Options) *Service {
 		byNumber: map[uint64]*stream{},
 		epochs:   map[string]int64{},
 		rates:    map[string]*bucket{},
-		scratch:  sync.Pool{New: func() any { return new([]byte) }},
+		requests: sync.Pool{New: func() any { return new(putRequest) }},
 	}
 }
 
