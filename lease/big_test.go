@@ -11,7 +11,7 @@ import (
 func TestThousandsOfShardsStartAndSpread(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const shards = 2000
+		const shards = 1000
 		f := newFleet(t, lease.NewMemoryStore(), newStream(shards))
 		defer f.end()
 		began := time.Now()

@@ -1,7 +1,9 @@
 package lease_test
 
 import (
+	"context"
 	"maps"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -38,7 +40,7 @@ func TestWorkersShareTheShards(t *testing.T) {
 			t.Error(diff)
 		}
 		moves := f.moved()
-		time.Sleep(time.Hour)
+		time.Sleep(15 * time.Minute)
 		if f.moved() != moves {
 			t.Errorf("a stable fleet moved %d leases", f.moved()-moves)
 		}
@@ -309,4 +311,55 @@ func TestOutageShorterThanTheFenceGoesUnnoticed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A stutterer sends every write twice and answers with what the second brought,
+// as a client does that repeats a call whose answer was lost.
+type stutterer struct{ lease.Store }
+
+func (s stutterer) Write(ctx context.Context, w lease.Write) (lease.Row, error) {
+	_, _ = s.Store.Write(ctx, w)
+	return s.Store.Write(ctx, w)
+}
+
+func (s stutterer) SwapLock(ctx context.Context, seen, next lease.Lock) error {
+	_ = s.Store.SwapLock(ctx, seen, next)
+	return s.Store.SwapLock(ctx, seen, next)
+}
+
+func TestRetriesInsideTheClientCostNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStream(6)
+		f := newFleet(t, stutterer{lease.NewMemoryStore()}, s)
+		lost := 0
+		f.onLost = func(lease.LostInfo) { lost++ }
+		defer f.end()
+		f.start("a")
+		b := f.start("b")
+		time.Sleep(30 * time.Second)
+		s.split(shardID(0))
+		s.merge(shardID(1), shardID(2))
+		time.Sleep(30 * time.Second)
+		if got := sum(f.counts()); got != 6 {
+			t.Errorf("%d shards held, want 6", got)
+		}
+		f.leave(b)
+		time.Sleep(2 * time.Second)
+		if got := f.counts()["a"]; got != 6 {
+			t.Errorf("a holds %d shards after b left, want 6", got)
+		}
+		if lost > 0 {
+			t.Errorf("%d leases lost", lost)
+		}
+		elections := 0
+		for _, l := range f.lines {
+			if strings.Contains(l, "leading=true") {
+				elections++
+			}
+		}
+		if elections != 1 {
+			t.Errorf("%d elections, want 1", elections)
+		}
+	})
 }

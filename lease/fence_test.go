@@ -251,3 +251,33 @@ func TestDrainTimeoutEndsTheWork(t *testing.T) {
 		}
 	})
 }
+
+// A renewal that comes due while the lease is released does not revive it.
+func TestReleasedLeaseIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		released, after := false, 0
+		store := holdOne(t, func(store *faulty, _, work context.Context, h *lease.Held) {
+			store.faults(func(c storeCall) (error, bool) {
+				if c.op == "renew" && released {
+					after++
+				}
+				released = released || c.op == "release"
+				return nil, false
+			}, func(c storeCall) time.Duration {
+				if c.op == "release" {
+					return 1900 * time.Millisecond
+				}
+				return 0
+			})
+			if err := h.Checkpoint(work, checkpoint.At("1")); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(3 * time.Second) // the next renewal is due in one
+		})
+		row, _ := store.Row(t.Context(), shardID(0))
+		if !released || after > 0 || row.Owner != "" {
+			t.Errorf("released %v, %d renewals after it, owner %q", released, after, row.Owner)
+		}
+	})
+}

@@ -114,6 +114,7 @@ type fleet struct {
 	t      *testing.T
 	store  lease.Store
 	stream *stream
+	tick   time.Duration // between the checkpoints of a hold
 
 	mu      sync.Mutex
 	holders map[string]string // shard → worker, while hold runs and its work context lives
@@ -138,14 +139,14 @@ type worker struct {
 
 func newFleet(t *testing.T, store lease.Store, s *stream) *fleet {
 	return &fleet{
-		t: t, store: store, stream: s, holders: make(map[string]string), begun: make(map[string]int),
+		t: t, store: store, stream: s, tick: time.Second, holders: make(map[string]string), begun: make(map[string]int),
 		workers: make(map[string]*worker),
 	}
 }
 
 const failover = 10 * time.Second
 
-// start runs a worker. Its hold stores a position every second until the shard
+// start runs a worker. Its hold stores a position every tick until the shard
 // is closed, then finishes it.
 func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 	f.t.Helper()
@@ -228,7 +229,7 @@ func (f *fleet) hold(w *worker, fetch, work context.Context, h *lease.Held) erro
 	for n := int64(1); ; n++ {
 		select {
 		case <-fetch.Done():
-		case <-time.After(time.Second):
+		case <-time.After(f.tick):
 		}
 		if work.Err() != nil {
 			return context.Cause(work)

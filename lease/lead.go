@@ -115,6 +115,13 @@ func (m *member) swapLock(ctx context.Context, seen, next Lock) {
 	issued := time.Now()
 	call, cancel := context.WithTimeout(ctx, m.timing.call)
 	err := m.store.SwapLock(call, seen, next)
+	if errors.Is(err, ErrLockMoved) {
+		// A client that repeats a call whose answer was lost is refused by its own
+		// first try.
+		if cur, rerr := m.store.Lock(call); rerr == nil && cur.Version == next.Version {
+			err = nil
+		}
+	}
 	cancel()
 	switch {
 	case err == nil:
@@ -237,7 +244,7 @@ func (m *member) makeMoves(ctx, base context.Context, moves []move) {
 			made[i] = err == nil
 			var conflict *ConflictError
 			if err != nil && !errors.As(err, &conflict) && ctx.Err() == nil {
-				m.log.Warn("lease not moved", "lease", rows[i].Key, "error", err)
+				m.log.Warn("lease not moved", "lease", moves[i].write.Key(), "error", err)
 			}
 			return nil
 		})

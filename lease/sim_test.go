@@ -14,7 +14,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation with this seed alone")
-	simSeeds = flag.Uint64("sim.seeds", 24, "how many seeds to simulate")
+	simSeeds = flag.Uint64("sim.seeds", 16, "how many seeds to simulate")
 )
 
 // A simulation is a fleet with a schedule of what goes wrong, all of it made
@@ -36,6 +36,7 @@ func simulate(t *testing.T, seed uint64) (trace []string) {
 			fleet: newFleet(t, lease.NewMemoryStore(), newStream(1+rnd.IntN(10))),
 			rnd:   rnd, seed: seed, faulty: true,
 		}
+		s.tick = time.Duration(1+rnd.IntN(15)) * time.Second
 		for range 1 + rnd.IntN(4) {
 			s.join()
 		}
@@ -214,7 +215,7 @@ func TestSimulationRepeatsItself(t *testing.T) {
 func TestTakeOverIsQuickWhoeverDiesAndWhenever(t *testing.T) {
 	t.Parallel()
 	var worst time.Duration
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 3))
 			shards, workers := 1+rnd.IntN(16), 2+rnd.IntN(4)

@@ -66,22 +66,13 @@ func (m *member) tend(base, fetch, work context.Context, h *Held) {
 // acquire makes the first renewal, from which the tenure counts.
 func (h *Held) acquire(ctx context.Context) bool {
 	seen := h.row
-	for range 2 {
+	var before time.Time // when the last attempt was issued, zero before the second
+	for range 3 {
 		issued := time.Now()
-		row, err := h.m.write(ctx, Write{Op: Renew, Seen: seen})
+		w := Write{Op: Renew, Seen: seen}
+		row, err := h.m.write(ctx, w)
 		if err == nil {
-			h.renewed(issued, row)
-			h.mu.Lock()
-			h.epoch = Epoch{Owner: h.m.id, Counter: row.Counter}
-			h.meter.since = issued
-			// Leases acquired together are renewed at different times from then on.
-			part := pace.Hash(h.m.id, "acquire", h.key, uint64(row.Counter)) % 1024
-			h.renewAt = issued.Add(h.m.timing.renew * time.Duration(256+part*3/4) / 1024)
-			h.shard.Parents, h.shard.Range = row.Parents, row.Range
-			if h.state == acquiring {
-				h.state = holding
-			}
-			h.mu.Unlock()
+			h.acquired(issued, row)
 			return true
 		}
 		var conflict *ConflictError
@@ -99,10 +90,32 @@ func (h *Held) acquire(ctx context.Context) bool {
 			return false
 		case cur == nil || cur.Owner != h.m.id || cur.Leaving != "":
 			return false // what was seen was old
+		case !before.IsZero() && settle(w, h.m.id, cur) == writeMade:
+			// The row was as seen when the attempt before was refused, so it is
+			// this one that was made. Of the first attempt that is not known: the
+			// row seen then may be old, and the renewal one of a former tenure.
+			h.acquired(before, *cur)
+			return true
 		}
-		seen = *cur
+		seen, before = *cur, issued
 	}
 	return false
+}
+
+// acquired begins the tenure with a renewal issued at issued.
+func (h *Held) acquired(issued time.Time, row Row) {
+	h.renewed(issued, row)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch = Epoch{Owner: h.m.id, Counter: row.Counter}
+	h.meter.since = issued
+	h.shard.Parents, h.shard.Range = row.Parents, row.Range
+	// Leases acquired together are renewed at different times from then on.
+	part := pace.Hash(h.m.id, "acquire", h.key, uint64(row.Counter)) % 1024
+	h.renewAt = issued.Add(h.m.timing.renew * time.Duration(256+part*3/4) / 1024)
+	if h.state == acquiring {
+		h.state = holding
+	}
 }
 
 // release gives the lease up after hold has returned.

@@ -1,8 +1,3 @@
-// Package leasetest tests implementations of [lease.Store].
-//
-//	func TestMyStore(t *testing.T) {
-//		leasetest.TestStore(t, func(t *testing.T) lease.Store { return mystore.New(…) })
-//	}
 package leasetest
 
 import (
@@ -148,15 +143,13 @@ func same(a, b *lease.Row) bool {
 	return a.Equal(*b)
 }
 
-func testOperations(t *testing.T, s lease.Store) {
+// life returns the writes of a row from its first owner to its end, each made of
+// the row as its writer saw it.
+func life(t *testing.T) []func(r lease.Row) lease.Write {
 	rate := 1.623668
 	pending := at("49590338271490256608559692538361571095921575989136588898", 7)
 	pending.State = []byte{0, 1, 255}
-	first := newRow(t, 1)
-	first.Parents = []string{key(0), key(9)}
-	cur := check(t, s, nil, lease.Write{Op: lease.Create, Row: first})
-	check(t, s, cur, lease.Write{Op: lease.Create, Row: first})
-	steps := []func(r lease.Row) lease.Write{
+	return []func(r lease.Row) lease.Write{
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Assign, Seen: r, Owner: "a"} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r, Throughput: &rate} },
@@ -184,7 +177,14 @@ func testOperations(t *testing.T, s lease.Store) {
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Release, Seen: r} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Delete, Seen: r} },
 	}
-	for _, step := range steps {
+}
+
+func testOperations(t *testing.T, s lease.Store) {
+	first := newRow(t, 1)
+	first.Parents = []string{key(0), key(9)}
+	cur := check(t, s, nil, lease.Write{Op: lease.Create, Row: first})
+	check(t, s, cur, lease.Write{Op: lease.Create, Row: first})
+	for _, step := range life(t) {
 		// Three views that are wrong, then the right one.
 		for _, spoil := range []func(r *lease.Row){
 			func(r *lease.Row) { r.Counter-- },
