@@ -102,7 +102,7 @@ func (f *finished) deliver(c *callbacks) {
 			return
 		}
 		r := f.parcel.result(i, &f.verdict)
-		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data}
+		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data[:len(data):len(data)]}
 		c.call(e.done, r)
 	})
 	f.producer.drop(f.parcel)

@@ -43,14 +43,13 @@ type flusher struct {
 	reload     bool    // load again after the one under way
 	loadCount  int     // successful ones
 	loads      int     // failed or useless ones in a row
+	describes  int     // failed ones, worth another try
 	mapFailed  bool    // the last load failed
 	complained bool    // of a refused DescribeStreamSummary
 }
 
 // run is the flusher goroutine.
 func (p *Producer) run() {
-	// A producer outlives the contexts of all who put: its calls end with Close.
-	p.ctx, p.cancel = context.WithCancelCause(context.Background()) //nolint:forbidigo // the root of the producer's own work
 	defer p.cancel(ErrClosed)
 	p.callbacks.running.Go(p.callbacks.run)
 	timer := time.NewTimer(time.Hour)
@@ -157,7 +156,7 @@ func (p *Producer) nextWake() instant {
 	for _, q := range p.limbo {
 		wake = min(wake, q.expires)
 	}
-	if len(p.splits) > 0 {
+	if len(p.splits) > 0 && len(p.flights) < p.opts.MaxInFlight {
 		wake = min(wake, p.notBefore)
 	}
 	if !p.loading {

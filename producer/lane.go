@@ -59,6 +59,7 @@ type lane struct {
 	queueBytes int
 	openDue    instant // of open, when the flusher looked last
 	openExp    instant
+	openSize   int
 	inFlight   int     // requests that carry a parcel of the lane
 	lastStart  instant // of the latest of them
 	failures   int     // in a row
@@ -136,7 +137,7 @@ func (l *lane) look() {
 	l.sealed = l.sealed[:0]
 	l.openDue, l.openExp = never, never
 	if l.open != nil {
-		l.openDue, l.openExp = l.open.due, l.open.expires
+		l.openDue, l.openExp, l.openSize = l.open.due, l.open.expires, l.open.size()
 	}
 }
 
@@ -207,10 +208,15 @@ func (l *lane) may(pr *Producer, now instant) instant {
 	if l.inFlight > 0 && l.kind == shardLane {
 		at = max(at, l.due(), l.lastStart.after(pr.opts.RecordMaxBufferedTime))
 	}
+	return max(at, now.after(l.wait(pr, now, l.firstSize())))
+}
+
+// firstSize returns the size of what the lane sends next.
+func (l *lane) firstSize() int {
 	if len(l.queue) > 0 {
-		at = max(at, now.after(l.wait(pr, now, l.queue[0].size())))
+		return l.queue[0].size()
 	}
-	return at
+	return l.openSize // or more, by what has come since the flusher looked
 }
 
 // wait returns how long the shard's pace makes n bytes wait.

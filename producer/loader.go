@@ -31,16 +31,18 @@ type loaded struct {
 	factsErr error
 }
 
-var loadBackoff = pace.Backoff{Base: time.Second, Max: 30 * time.Second}
+var (
+	loadBackoff     = pace.Backoff{Base: time.Second, Max: 30 * time.Second}
+	describeBackoff = pace.Backoff{Base: 5 * time.Second, Max: 5 * time.Minute}
+)
 
 // refresh asks for the stream to be looked at again.
 func (p *Producer) refresh(now instant) {
-	switch {
-	case p.loading:
+	if p.loading {
 		p.reload = true // what is under way may be too old
-	case p.loadAt == never:
-		p.loadAt = max(now, p.loadStart.after(p.loadDelay()))
+		return
 	}
+	p.loadAt = min(p.loadAt, max(now, p.loadStart.after(p.loadDelay())))
 }
 
 // loadDelay spaces out loads that fail or bring nothing new.
@@ -75,7 +77,14 @@ func (p *Producer) startLoad(now instant) {
 // one.
 func (p *Producer) loaded(l loaded, now instant) {
 	p.loading = false
-	if l.factsErr != nil {
+	switch {
+	case l.factsErr == nil:
+		p.describes = 0
+	case classify(l.factsErr) != faultFatal:
+		p.describes++
+		p.loadAt = now.after(describeBackoff.Delay(p.opts.ProducerID, "describe", "", p.describes))
+		fallthrough
+	default:
 		p.complain(l.factsErr)
 	}
 	old := p.routes.Load()
@@ -83,7 +92,7 @@ func (p *Producer) loaded(l loaded, now instant) {
 	shards := old.shards
 	if p.mapFailed = l.err != nil; p.mapFailed {
 		p.loads++
-		p.loadAt = now.after(p.loadDelay())
+		p.loadAt = min(p.loadAt, now.after(p.loadDelay()))
 		log.Warn("producer: shard map not loaded", "failures", p.loads, "again_in", time.Duration(p.loadAt-now), "error", l.err)
 	} else {
 		shards = l.shards
@@ -106,8 +115,8 @@ func (p *Producer) loaded(l loaded, now instant) {
 			p.judge(q, -1, now)
 		}
 	}
-	if p.reload && p.loadAt == never {
-		p.loadAt = now.after(p.loadDelay())
+	if p.reload {
+		p.refresh(now)
 	}
 	for _, l := range p.routes.Load().lanes {
 		if l.kind == waitLane {

@@ -53,7 +53,7 @@ type Options struct {
 	CollectionMaxBytes int
 
 	// MaxBufferedBytes bounds the memory for records without a result: data,
-	// keys and 128 bytes for each record. When it is used up Put and PutAsync
+	// keys, and 128 bytes for each record, 384 without Aggregate. When it is used up Put and PutAsync
 	// wait and TryPut refuses. One shard alone can use 8/9 of it, so that a hot
 	// one leaves room for the others. Default 64 MiB; at least 64 KiB.
 	MaxBufferedBytes int64

@@ -86,15 +86,21 @@ type Result struct {
 	Err error
 }
 
-// recordOverhead is what MaxBufferedBytes is charged for a record beyond its
-// data and keys: its entry, its place in an aggregate and room that buffers
-// keep to grow.
-const recordOverhead = 128
+// What MaxBufferedBytes is charged for a record beyond its data and keys: its
+// entry, its place in an aggregate and the room that buffers keep to grow, or a
+// parcel of its own.
+const (
+	aggregatedOverhead = 128
+	singleOverhead     = 384
+)
 
-func (r *Record) cost() int64 { return cost(r.PartitionKey, r.ExplicitHashKey, r.Data) }
-
-func cost(partitionKey, explicitHashKey string, data []byte) int64 {
-	return int64(len(partitionKey)+len(explicitHashKey)+len(data)) + recordOverhead
+// cost is what a record is charged.
+func (p *Producer) cost(partitionKey, explicitHashKey string, data []byte) int64 {
+	n := int64(len(partitionKey) + len(explicitHashKey) + len(data))
+	if p.opts.Aggregate {
+		return n + aggregatedOverhead
+	}
+	return n + singleOverhead
 }
 
 // hashKey returns the hash key that decides the shard of a checked record.

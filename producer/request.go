@@ -75,18 +75,21 @@ func (p *Producer) fill(now instant) *request {
 	return r
 }
 
-// loadRequest moves parcels from a lane into a request, as far as there is room and
-// the shard's pace allows. It reports whether the request is full.
+// loadRequest moves parcels from a lane into a request, as far as there is room
+// and the shard's pace allows. It reports whether the request is full.
 func (p *Producer) loadRequest(r *request, l *lane, now instant) (full bool) {
 	before := len(r.parcels)
 	for {
-		if len(l.queue) == 0 && l.openDue <= now.after(p.window) {
-			l.takeOpen()
-		}
 		if len(l.queue) == 0 {
-			break
+			if l.openDue > now.after(p.window) {
+				break
+			}
+			// An aggregate that may not go yet had better grow.
+			if l.wait(p, now, l.openSize) == 0 {
+				l.takeOpen()
+			}
 		}
-		n := l.queue[0].size()
+		n := l.firstSize()
 		if len(r.parcels) > 0 && (len(r.parcels) == p.opts.CollectionMaxRecords || r.bytes+n > p.opts.CollectionMaxBytes) {
 			full = true
 			break
@@ -180,7 +183,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 		}
 		moved := *e
 		moved.past = q.past(e, &memo)
-		cost := cost(e.key, e.ehk, data)
+		cost := p.cost(e.key, e.ehk, data)
 		rest.add(moved, data, hashKey(e.key, e.ehk), cost)
 		q.cost -= cost
 		e.ended = true

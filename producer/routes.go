@@ -138,7 +138,7 @@ func (p *Producer) repack(from *parcel, now instant, rt *routes) {
 		moved := *e
 		moved.past = from.past(e, &memo)
 		hash := hashKey(e.key, e.ehk)
-		cost := cost(e.key, e.ehk, data)
+		cost := p.cost(e.key, e.ehk, data)
 		l := rt.lane(hash)
 		l.mu.Lock()
 		_, to := l.add(p, moved, data, hash, cost, now, due)

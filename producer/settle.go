@@ -187,7 +187,7 @@ func (p *Producer) again(parcels []*parcel, now instant) {
 // a new map.
 func (p *Producer) judge(q *parcel, sent, now instant) {
 	l := q.lane
-	surprise := l.kind == shardLane && q.landed.shard != l.shard.ID
+	surprise := l.kind == shardLane && q.landed.shard != l.shard.ID && q.landed.shard != ""
 	if surprise && sent >= p.loadStart {
 		p.refresh(now)
 	}

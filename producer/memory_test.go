@@ -1,0 +1,63 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/kinesis-go/kinesis/producer"
+)
+
+// deaf never answers.
+type deaf struct{ *stub }
+
+func (deaf) PutRecords(ctx context.Context, _ *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Not parallel, and not in a bubble: what it measures is the process.
+func TestMemoryOfOutstandingRecords(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		aggregate bool
+		limit     uint64
+	}{
+		{"aggregated", true, 40 << 20},
+		{"single", false, 100 << 20},
+	} {
+		p, err := producer.New(deaf{newStub(4)}, "s", unpaced, func(o *producer.Options) { o.Aggregate, o.RequestTimeout = tt.aggregate, time.Hour })
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := heap()
+		ks, data := keys(10_000), make([]byte, 100)
+		for i := range 100_000 {
+			if err := p.PutAsync(t.Context(), producer.Record{PartitionKey: ks[i%len(ks)], Data: data}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		used := heap() - before
+		t.Logf("%s: 100,000 records of 100 bytes take %.1f MiB, counted as %.1f", tt.name, float64(used)/(1<<20), float64(p.Stats().BufferedBytes)/(1<<20))
+		if used > tt.limit {
+			t.Errorf("%s: 100,000 records of 100 bytes take %d bytes, want at most %d", tt.name, used, tt.limit)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.Close(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Close = %v", err)
+		}
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
