@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/lease"
 )
 
@@ -360,6 +362,111 @@ func TestRetriesInsideTheClientCostNothing(t *testing.T) {
 		}
 		if elections != 1 {
 			t.Errorf("%d elections, want 1", elections)
+		}
+	})
+}
+
+func TestRowsDeletedByHandComeBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := lease.NewMemoryStore()
+		f := newFleet(t, store, newStream(4))
+		defer f.end()
+		f.start("a")
+		f.start("b")
+		time.Sleep(20 * time.Second)
+		remove := func(keep int) {
+			snap, _ := store.Snapshot(t.Context())
+			for _, r := range snap.Rows[keep:] {
+				if _, err := store.Write(t.Context(), lease.Write{Op: lease.Delete, Seen: r}); err != nil {
+					t.Error(err)
+				}
+			}
+			f.mu.Lock()
+			f.stored = nil // whoever deletes a row forgets its position
+			f.mu.Unlock()
+		}
+		for _, keep := range []int{3, 0} {
+			remove(keep)
+			time.Sleep(time.Minute)
+			if diff := cmp.Diff(map[string]int{"a": 2, "b": 2}, f.counts()); diff != "" {
+				t.Errorf("a minute after all rows but %d were deleted: %s", keep, diff)
+			}
+		}
+	})
+}
+
+func TestNewNamesEveryBadOption(t *testing.T) {
+	t.Parallel()
+	_, err := lease.New(nil, nil, func(o *lease.Options) {
+		o.WorkerID, o.FailoverTime, o.DrainTimeout, o.MaxLeases, o.Logger = "Leader", 0, -1, 0, nil
+	})
+	for _, want := range []string{"WorkerID", "FailoverTime", "DrainTimeout", "MaxLeases", "Logger", "store", "source"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New() = %v, want it to name %s", err, want)
+		}
+	}
+}
+
+func TestRunRefusesAWorkerIDThatIsTaken(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{"clicks": "name of the stream", shardID(0): "taken by a row"} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := lease.NewMemoryStore()
+				row := lease.Row{Key: shardID(0), Shard: shardID(0), Checkpoint: checkpoint.TrimHorizon}
+				if _, err := store.Write(t.Context(), lease.Write{Op: lease.Create, Row: row}); err != nil {
+					t.Fatal(err)
+				}
+				c, err := lease.New(store, newStream(1), func(o *lease.Options) { o.WorkerID = id })
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = c.Run(t.Context(), func(_, _ context.Context, _ *lease.Held) error { return nil })
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("Run() = %v, want %q in it", err, want)
+				}
+			})
+		})
+	}
+}
+
+// A hold that returns while the lease is its worker's gives it up, and the
+// leader assigns it again.
+func TestHoldThatFailsIsCalledAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := lease.NewMemoryStore()
+		failure := errors.New("handler failed")
+		told := 0
+		c, err := lease.New(store, newStream(1), func(o *lease.Options) {
+			o.Events.Released = func(i lease.ReleasedInfo) {
+				if errors.Is(i.Err, failure) {
+					told++
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		began, calls := time.Now(), 0
+		err = c.Run(ctx, func(_, _ context.Context, _ *lease.Held) error {
+			if calls++; calls == 5 {
+				stop()
+				return nil
+			}
+			return failure
+		})
+		if err != nil || calls != 5 {
+			t.Errorf("Run() = %v after %d calls, want 5", err, calls)
+		}
+		if took := time.Since(began); took < 3*time.Second || took > 30*time.Second {
+			t.Errorf("5 calls in %v, want a pause of about a second or more between them", took)
+		}
+		if told != 4 {
+			t.Errorf("Events.Released told of %d failures, want 4", told)
 		}
 	})
 }
