@@ -45,6 +45,10 @@ func planMoves(now time.Time, o *observer, snap *Snapshot, maxLeases int) []move
 
 // planLeave decides where the leases of a worker that stops go, without its
 // row among the workers any more: to those with the fewest.
+//
+// Workers that hold a lease come before those that hold none. The row of a dead
+// one looks fresh for a minute, and once its leases have been taken it would be
+// the first choice. A live one without leases gets its part from the leader.
 func planLeave(now time.Time, o *observer, snap *Snapshot, me string, keys []string) map[string]string {
 	active := slices.DeleteFunc(o.active(now), func(id string) bool { return id == me })
 	c := newCensus(active, len(snap.Rows)+1)
@@ -52,6 +56,9 @@ func planLeave(now time.Time, o *observer, snap *Snapshot, me string, keys []str
 		if r := &snap.Rows[i]; !r.Finished() && r.Owner != me {
 			c.count(r.Owner)
 		}
+	}
+	if idle := func(id string) bool { return c.leases[id] == 0 }; slices.ContainsFunc(c.workers, func(id string) bool { return !idle(id) }) {
+		c.workers = slices.DeleteFunc(c.workers, idle)
 	}
 	to := make(map[string]string)
 	for _, key := range keys {

@@ -124,6 +124,37 @@ func TestJoinAndLeaveMoveNoMoreThanTheyMust(t *testing.T) {
 	})
 }
 
+// The row of a dead worker looks fresh for a minute. Whoever leaves within it must
+// not take the dead one, which has the fewest leases by then, for its successor,
+// whether or not it saw the other die: a leads, b and c watch the table.
+func TestLeavingSoonAfterACrashGivesNothingToTheDead(t *testing.T) {
+	t.Parallel()
+	for _, leaver := range []string{"a", "b", "c", "d", "e"} {
+		t.Run(leaver, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, lease.NewMemoryStore(), newStream(12))
+				defer f.end()
+				for _, id := range []string{"a", "b", "c", "d", "e", "dead"} {
+					f.start(id)
+					time.Sleep(time.Second)
+				}
+				time.Sleep(33 * time.Second)
+				f.crash(f.workers["dead"])
+				time.Sleep(failover * 3 / 2)
+				if got := sum(f.counts()); got != 12 {
+					t.Fatalf("%d leases held after the take-over, want 12", got)
+				}
+				f.leave(f.workers[leaver])
+				time.Sleep(time.Second)
+				if got := sum(f.counts()); got != 12 {
+					t.Errorf("%d leases held a second after %s left, want 12: %v", got, leaver, f.counts())
+				}
+			})
+		})
+	}
+}
+
 func TestLeaderLeavesWithoutAGap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
