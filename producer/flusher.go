@@ -30,7 +30,7 @@ type flusher struct {
 	due     []*lane    // scratch of expire and fill
 	flights []*request // under way
 	splits  []*request // parts of refused requests, to be sent next
-	limbo   []*parcel  // stored in a shard nobody knows yet
+	limbo   []*parcel  // stored elsewhere than predicted; a new map will tell
 
 	failures  int     // failed requests in a row
 	notBefore instant // back-off after them
@@ -45,6 +45,7 @@ type flusher struct {
 	loads      int     // failed or useless ones in a row
 	describes  int     // failed ones, worth another try
 	mapFailed  bool    // the last load failed
+	distrust   bool    // records land elsewhere than the map says: do not aggregate
 	complained bool    // of a refused DescribeStreamSummary
 }
 
@@ -154,7 +155,7 @@ func (p *Producer) nextWake() instant {
 		wake = min(wake, f.expires)
 	}
 	for _, q := range p.limbo {
-		wake = min(wake, q.expires)
+		wake = min(wake, q.expires, q.patience)
 	}
 	if len(p.splits) > 0 && len(p.flights) < p.opts.MaxInFlight {
 		wake = min(wake, p.notBefore)
@@ -278,10 +279,13 @@ func (p *Producer) expire(now instant) {
 		p.expireFlight(f, now)
 	}
 	p.limbo = slices.DeleteFunc(p.limbo, func(q *parcel) bool {
-		if q.expires > now {
+		if min(q.expires, q.patience) > now {
 			return false
 		}
-		p.finish(q, &verdict{reason: ErrExpired, unknown: true})
+		// No map has come. Single records need none; those whose time is over
+		// end with the others of their lane.
+		q.misplaced = 1
+		p.misplace(q, now)
 		return true
 	})
 }

@@ -93,8 +93,8 @@ func (l *lane) put(pr *Producer, e entry, data []byte, hash shardmap.HashKey, co
 // add writes a record into the lane; mu is held. It reports whether there is
 // something new for the flusher, and the parcel that took the record.
 func (l *lane) add(pr *Producer, e entry, data []byte, hash shardmap.HashKey, cost int64, now, due instant) (look bool, p *parcel) {
-	if !l.aggregate {
-		p = pr.newParcel(l, due)
+	if !l.aggregate || e.past != nil && e.past.misplaced > 1 {
+		p = pr.newParcel(l, due, false)
 		p.add(e, data, hash, cost)
 		l.sealed = append(l.sealed, p)
 		// Whoever adds the first tells the flusher, and so does who makes it a
@@ -107,7 +107,7 @@ func (l *lane) add(pr *Producer, e entry, data []byte, hash shardmap.HashKey, co
 		}
 		l.seal(pr, now)
 	}
-	p = pr.newParcel(l, due)
+	p = pr.newParcel(l, due, true)
 	p.add(e, data, hash, cost)
 	l.open = p
 	if p.enc.Size() >= p.max || pr.opts.AggregationMaxRecords == 1 {

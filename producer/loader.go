@@ -98,7 +98,9 @@ func (p *Producer) loaded(l loaded, now instant) {
 		shards = l.shards
 		p.remember(l.seen)
 	}
-	if l.facts != old.facts || !sameShards(shards, old.shards) && !l.facts.auto {
+	changed := l.facts != old.facts || !l.facts.auto && !sameShards(shards, old.shards)
+	if changed {
+		p.distrust = false
 		if l.err == nil {
 			p.loads = 0
 		}
@@ -108,12 +110,10 @@ func (p *Producer) loaded(l loaded, now instant) {
 	} else if l.err == nil {
 		p.loads++
 	}
-	if l.err == nil && !p.reload {
-		limbo := p.limbo
-		p.limbo = nil
-		for _, q := range limbo {
-			p.judge(q, -1, now)
-		}
+	if l.err == nil && !p.reload && p.settleLimbo(now) && !changed && !p.distrust {
+		p.distrust = true
+		p.reroute(p.newRoutes(l.facts, shards, old), now)
+		log.Warn("producer: records land elsewhere than the shard map says, so they are not aggregated until it changes (RecordDistributionStrategy AUTO, without permission to see it?)")
 	}
 	if p.reload {
 		p.refresh(now)
@@ -123,6 +123,17 @@ func (p *Producer) loaded(l loaded, now instant) {
 			p.poke(l) // it may go, if the map has failed
 		}
 	}
+}
+
+// settleLimbo judges what has waited for a map, and reports whether any of it is
+// misplaced.
+func (p *Producer) settleLimbo(now instant) bool {
+	limbo, before := p.limbo, p.counts.misplaced.Load()
+	p.limbo = nil
+	for _, q := range limbo {
+		p.judge(q, -1, now)
+	}
+	return p.counts.misplaced.Load() > before
 }
 
 // dropMap forgets a map that is not only old but wrong: the stream is not there

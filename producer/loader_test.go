@@ -418,3 +418,134 @@ func (w *world) reshard() {
 		}
 	}
 }
+
+// The facts of a stream are asked for until they are there, and again when an
+// answer surprises.
+func TestStreamTurnsAuto(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &turning{autoStub: autoStub{stub: newStub(4)}}
+		s.describe = func() error { return &types.LimitExceededException{} }
+		p, err := producer.New(s, "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := func() (single bool) {
+			before := p.Stats().KinesisRecords
+			for range 10 {
+				if err := p.PutAsync(t.Context(), producer.Record{PartitionKey: "k"}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return p.Stats().KinesisRecords == before+10
+		}
+		if put() {
+			t.Error("not aggregated while nothing is known of the stream")
+		}
+		s.set(func() error { return nil })
+		time.Sleep(time.Minute)
+		if !put() {
+			t.Error("aggregated on an AUTO stream")
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+type turning struct {
+	autoStub
+	mu2      sync.Mutex
+	describe func() error
+}
+
+func (s *turning) set(f func() error) {
+	s.mu2.Lock()
+	defer s.mu2.Unlock()
+	s.describe = f
+}
+
+func (s *turning) DescribeStreamSummary(ctx context.Context, in *kinesis.DescribeStreamSummaryInput, f ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error) {
+	s.mu2.Lock()
+	defer s.mu2.Unlock()
+	if err := s.describe(); err != nil {
+		return nil, err
+	}
+	return s.autoStub.DescribeStreamSummary(ctx, in, f...)
+}
+
+// A Put that waits for room on a shard that is split gets it on a child.
+func TestReshardWhilePutsWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, func(o *producer.Options) { o.MaxBufferedBytes = 64 << 10 })
+		w.sendMany(10)
+		if err := w.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		heal := w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Shard: "shardId-000000000001", Error: kinesistest.Throttled})
+		var wg sync.WaitGroup
+		for i := range 300 {
+			wg.Go(func() {
+				if err := w.send(fmt.Sprint(i), fmt.Sprint(i, strings.Repeat("x", 1000))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		w.reshard() // splits shard 1
+		time.Sleep(time.Second)
+		heal()
+		wg.Wait()
+		w.close()
+		if got := w.check(); got[producer.Stored] != 310 {
+			t.Errorf("outcomes %v", got)
+		}
+	})
+}
+
+// A stream that spreads records itself, for a producer that may not know:
+// aggregates land anywhere. They are given up, before they are sent over and
+// over.
+func TestPredictionThatNeverHolds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newServer(t, 1)
+		if _, err := w.client.DeleteStream(t.Context(), &kinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{
+			StreamName:                 aws.String(stream),
+			StreamModeDetails:          &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand},
+			RecordDistributionStrategy: types.RecordDistributionStrategyAuto,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.srv.Inject(kinesistest.Fault{Operation: "DescribeStreamSummary", Error: accessDenied})
+		var log strings.Builder
+		p, err := producer.New(w.client, stream, logTo(&log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Producer = p
+		for i := range 1000 {
+			if err := w.send(fmt.Sprint(i), fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+		w.close()
+		if got := w.check(); got[producer.Stored] != 1000 {
+			t.Errorf("outcomes %v", got)
+		}
+		if s := w.Stats(); s.Misplaced > 100 || s.KinesisRecords < 700 {
+			t.Errorf("Stats = %+v", s)
+		}
+		if n := strings.Count(log.String(), "not aggregated until"); n != 1 {
+			t.Errorf("the log says so %d times", n)
+		}
+	})
+}

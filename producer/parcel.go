@@ -60,8 +60,10 @@ type parcel struct {
 	calls     bool // an entry has a callback
 	tickets   []*ticket
 	thinned   bool // some records in it have ended, so it is not sent again as it is
-	surprised bool // it landed in a shard nobody knew, and waited for a new map
 	landed    landing
+	surprised bool    // it landed elsewhere than predicted, and waited for a new map
+	patience  instant // until when it waits
+	misplaced int     // readers will not take it from where it landed; 2 sends its records singly
 }
 
 // A landing is where a parcel was stored.
@@ -82,6 +84,11 @@ type history struct {
 	attempts []Attempt
 	last     error
 	maybe    bool
+
+	// misplaced counts aggregates that landed on a shard that does not hold all
+	// of their records. At 2 the prediction is not to be relied on, and the
+	// record is sent singly: then any shard will do.
+	misplaced int
 }
 
 // A waiter is a Put that waits for its result.
@@ -208,10 +215,11 @@ func (p *parcel) past(e *entry, memo *pastMemo) *history {
 	}
 	if memo.next == nil || memo.from != e.past {
 		memo.from = e.past
-		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe}
+		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe, misplaced: p.misplaced}
 		if e.past != nil {
 			memo.next.attempts = slices.Concat(e.past.attempts, p.attempts)
 			memo.next.maybe = p.maybe || e.past.maybe
+			memo.next.misplaced += e.past.misplaced
 		}
 	}
 	return memo.next

@@ -174,7 +174,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 		return nil
 	}
 	p.endEntries(q, now, false)
-	rest := p.newParcel(q.lane, q.due)
+	rest := p.newParcel(q.lane, q.due, q.enc != nil)
 	rest.adopt(q.tickets)
 	var memo pastMemo
 	q.each(func(_ int, e *entry, data []byte) {
@@ -197,7 +197,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
 	cut := p.cut(now)
 	q.thinned = true
-	dead := p.newParcel(q.lane, now)
+	dead := p.newParcel(q.lane, now, q.enc != nil)
 	q.expires = never
 	var memo pastMemo
 	q.each(func(_ int, e *entry, data []byte) {

@@ -42,7 +42,7 @@ func (p *Producer) newRoutes(f facts, shards *shardmap.Map, old *routes) *routes
 	keep := make(map[shardmap.Shard]*lane)
 	if old != nil {
 		for _, l := range old.lanes {
-			if l.kind == shardLane && l.max == p.aggregateBytes(f) {
+			if l.kind == shardLane && l.max == p.aggregateBytes(f) && l.aggregate == p.aggregates(l.kind) {
 				keep[l.shard] = l
 			}
 		}
@@ -69,11 +69,16 @@ func (p *Producer) aggregateBytes(f facts) int {
 	return min(p.opts.AggregationMaxBytes, f.maxRecord-1)
 }
 
+// aggregates reports whether lanes of a kind aggregate.
+func (p *Producer) aggregates(kind laneKind) bool {
+	return kind == shardLane && p.opts.Aggregate && !p.distrust
+}
+
 func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 	l := &lane{
 		kind:      kind,
 		shard:     shard,
-		aggregate: kind == shardLane && p.opts.Aggregate,
+		aggregate: p.aggregates(kind),
 		max:       p.aggregateBytes(f),
 		share:     p.budget.Share(),
 		openDue:   never,

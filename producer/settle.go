@@ -3,6 +3,7 @@ package producer
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -180,40 +181,47 @@ func (p *Producer) again(parcels []*parcel, now instant) {
 	}
 }
 
+// patience is how long a parcel that landed elsewhere waits for a new map.
+const patience = 2 * time.Second
+
 // judge decides whether a stored parcel counts as stored. A single record does,
 // wherever it landed. An aggregate does if every record in it belongs to the
 // shard it landed on, because readers drop it whole otherwise; then all its
-// records are sent again. Where the shard is not known the judgement waits for
-// a new map.
+// records are sent again. A parcel that landed elsewhere than predicted waits
+// for a new map before that, to be judged and sent again by the right one.
 func (p *Producer) judge(q *parcel, sent, now instant) {
 	l := q.lane
 	surprise := l.kind == shardLane && q.landed.shard != l.shard.ID && q.landed.shard != ""
-	if surprise && sent >= p.loadStart {
+	newer := sent >= p.loadStart // than the map
+	if surprise && newer {
 		p.refresh(now)
-	}
-	if !surprise || q.single() {
-		p.finish(q, &verdict{landing: q.landed})
-		return
 	}
 	k, ok := p.known[q.landed.shard]
 	switch {
-	case ok && q.within(k.Range):
+	case !surprise || q.single() || ok && q.within(k.Range):
 		p.finish(q, &verdict{landing: q.landed})
-	case !ok && !q.surprised && p.state != aborted:
-		q.surprised = true
+	case p.state != aborted && !q.surprised && (newer || p.loading || !ok):
+		q.surprised, q.patience = true, now.after(patience)
 		p.limbo = append(p.limbo, q)
 		p.refresh(now)
 	default:
-		p.counts.misplaced.Add(1)
-		q.last = fmt.Errorf("producer: aggregate landed on %s, which does not hold all of its records", q.landed.shard)
-		q.maybe = true // it is there, for readers that do not look at the range
-		q.due = min(q.due, now)
-		if p.state == aborted {
-			p.finish(q, &verdict{reason: ErrClosed})
-			return
-		}
-		p.repack(q, now, p.routes.Load())
+		p.misplace(q, now)
 	}
+}
+
+// misplace sends the records of an aggregate again that landed where readers
+// will drop it.
+func (p *Producer) misplace(q *parcel, now instant) {
+	p.counts.misplaced.Add(1)
+	q.last = fmt.Errorf("producer: aggregate landed on %s, which does not hold all of its records", q.landed.shard)
+	q.misplaced++
+	q.maybe = true // it is there, for readers that do not look at the range
+	q.due = min(q.due, now)
+	if p.state == aborted {
+		p.finish(q, &verdict{reason: ErrClosed})
+		return
+	}
+	p.repack(q, now, p.routes.Load())
 }
 
 // finish ends a parcel: every record in it gets its result.
@@ -243,16 +251,17 @@ func (p *Producer) finish(q *parcel, v *verdict) {
 	}
 }
 
-// newParcel returns an empty parcel for a lane.
-func (p *Producer) newParcel(l *lane, due instant) *parcel {
+// newParcel returns an empty parcel for a lane: an aggregate to be, or a single
+// record.
+func (p *Producer) newParcel(l *lane, due instant, aggregate bool) *parcel {
 	pool := &p.singles
-	if l.aggregate {
+	if aggregate {
 		pool = &p.parcels
 	}
 	q, _ := pool.Get().(*parcel)
-	if q == nil || l.aggregate && q.max != l.max {
+	if q == nil || aggregate && q.max != l.max {
 		q = &parcel{max: l.max}
-		if l.aggregate {
+		if aggregate {
 			q.enc = aggregation.NewEncoder(l.max)
 		}
 	}
