@@ -110,7 +110,7 @@ func (p *Producer) loaded(l loaded, now instant) {
 	} else if l.err == nil {
 		p.loads++
 	}
-	if l.err == nil && !p.reload && p.settleLimbo(now) && !changed && !p.distrust {
+	if l.err == nil && !p.reload && p.settleLimbo(now) && !p.distrust {
 		p.distrust = true
 		p.reroute(p.newRoutes(l.facts, shards, old), now)
 		log.Warn("producer: records land elsewhere than the shard map says, so they are not aggregated until it changes (RecordDistributionStrategy AUTO, without permission to see it?)")
@@ -125,15 +125,17 @@ func (p *Producer) loaded(l loaded, now instant) {
 	}
 }
 
-// settleLimbo judges what has waited for a map, and reports whether any of it is
-// misplaced.
-func (p *Producer) settleLimbo(now instant) bool {
-	limbo, before := p.limbo, p.counts.misplaced.Load()
+// settleLimbo judges what has waited for a map. It reports whether the map that
+// misplaced some of it is still the same.
+func (p *Producer) settleLimbo(now instant) (wrong bool) {
+	limbo := p.limbo
 	p.limbo = nil
 	for _, q := range limbo {
+		current, before := q.lane.state != laneRetired, p.counts.misplaced.Load()
 		p.judge(q, -1, now)
+		wrong = wrong || current && p.counts.misplaced.Load() > before
 	}
-	return p.counts.misplaced.Load() > before
+	return wrong
 }
 
 // dropMap forgets a map that is not only old but wrong: the stream is not there

@@ -292,7 +292,9 @@ func TestReshardsLoseNothing(t *testing.T) {
 		for _, pause := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond} {
 			for _, aggregate := range []bool{true, false} {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, 2, func(o *producer.Options) { o.Aggregate, o.AggregationMaxBytes = aggregate, 2000 })
+					var log strings.Builder
+					w := newWorld(t, 2, logTo(&log), func(o *producer.Options) { o.Aggregate, o.AggregationMaxBytes = aggregate, 2000 })
+					w.srv.Inject(kinesistest.Fault{Operation: "ListShards", DelayAfter: latency * 2})
 					w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Delay: latency / 2, DelayAfter: latency / 2})
 					for i := range 3000 {
 						if err := w.send(fmt.Sprint("key-", i%50), fmt.Sprint("data-", i)); err != nil {
@@ -309,6 +311,9 @@ func TestReshardsLoseNothing(t *testing.T) {
 					}
 					if n := w.duplicates(); n > 0 {
 						t.Errorf("latency %v, pause %v, aggregate %v: %d duplicates", latency, pause, aggregate, n)
+					}
+					if strings.Contains(log.String(), "not aggregated until") {
+						t.Errorf("latency %v, pause %v: a reshard ended aggregation", latency, pause)
 					}
 				})
 			}
