@@ -22,9 +22,8 @@ const (
 // never blocks: requests, loads and callbacks run elsewhere.
 type flusher struct {
 	state   phase
-	aborted error // why, when state is aborted; read by Close after the end
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	aborted error                   // why, when state is aborted; read by Close after the end
+	cancel  context.CancelCauseFunc // of all calls under way
 
 	lanes   laneHeap   // by wake
 	due     []*lane    // scratch of expire and fill
@@ -51,15 +50,19 @@ type flusher struct {
 
 // run is the flusher goroutine.
 func (p *Producer) run() {
-	defer p.cancel(ErrClosed)
+	// A producer outlives the contexts of all who put: its calls end with Close.
+	ctx, cancel := context.WithCancelCause(context.Background()) //nolint:forbidigo // the root of the producer's own work
+	defer cancel(ErrClosed)
+	p.cancel = cancel
 	p.callbacks.running.Go(p.callbacks.run)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		now := p.now()
 		p.absorb(now)
+		p.startLoad(ctx, now)
 		p.expire(now)
-		p.dispatch(now)
+		p.dispatch(ctx, now)
 		if p.state != running && p.idle(now) {
 			break
 		}
@@ -74,7 +77,7 @@ func (p *Producer) run() {
 		case <-timer.C:
 		}
 	}
-	p.cancel(ErrClosed) // ends a load
+	cancel(ErrClosed) // ends a load
 	p.senders.Wait()
 	p.callbacks.end()
 	close(p.done)
@@ -115,7 +118,6 @@ func (p *Producer) absorb(now instant) {
 	if abort != nil && p.state != aborted {
 		p.abort(abort)
 	}
-	p.startLoad(now)
 }
 
 // review puts the lane where it belongs in the order of waking.

@@ -55,7 +55,7 @@ func (p *Producer) loadDelay() time.Duration {
 
 // startLoad looks at the stream, on a goroutine of its own, if it is time to.
 // There is never more than one.
-func (p *Producer) startLoad(now instant) {
+func (p *Producer) startLoad(ctx context.Context, now instant) {
 	if p.loading || now < p.loadAt || p.state == aborted {
 		return
 	}
@@ -65,7 +65,7 @@ func (p *Producer) startLoad(now instant) {
 	// on one that has been closed again.
 	closedToo := len(p.limbo) > 0
 	p.senders.Go(func() {
-		l := p.loadStream(old, closedToo)
+		l := p.loadStream(ctx, old, closedToo)
 		p.inbox.mu.Lock()
 		p.inbox.loads = append(p.inbox.loads, l)
 		p.inbox.mu.Unlock()
@@ -191,21 +191,21 @@ func sameShards(a, b *shardmap.Map) bool {
 
 // loadStream asks for the stream's facts and its open shards. It runs on the
 // goroutine of a load.
-func (p *Producer) loadStream(old facts, closedToo bool) loaded {
+func (p *Producer) loadStream(ctx context.Context, old facts, closedToo bool) loaded {
 	l := loaded{facts: old}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		l.facts, l.factsErr = p.describeStream(old)
+		l.facts, l.factsErr = p.describeStream(ctx, old)
 	})
-	l.shards, l.seen, l.err = p.listShards(closedToo)
+	l.shards, l.seen, l.err = p.listShards(ctx, closedToo)
 	wg.Wait()
 	return l
 }
 
 // describeStream returns the stream's facts; where they cannot be had, the old
 // ones.
-func (p *Producer) describeStream(old facts) (facts, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.opts.RequestTimeout)
+func (p *Producer) describeStream(ctx context.Context, old facts) (facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
 	defer cancel()
 	old.known = true
 	out, err := p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
@@ -235,7 +235,7 @@ const maxPages = 1000
 
 // listShards returns the map of the open shards, and all shards it was shown:
 // the open ones, or all that the stream still has records of.
-func (p *Producer) listShards(closedToo bool) (*shardmap.Map, []shardmap.Shard, error) {
+func (p *Producer) listShards(ctx context.Context, closedToo bool) (*shardmap.Map, []shardmap.Shard, error) {
 	var open, seen []shardmap.Shard
 	in := &kinesis.ListShardsInput{
 		StreamName: p.stream.name,
@@ -246,8 +246,8 @@ func (p *Producer) listShards(closedToo bool) (*shardmap.Map, []shardmap.Shard, 
 		in.ShardFilter = &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}
 	}
 	for range maxPages {
-		ctx, cancel := context.WithTimeout(p.ctx, p.opts.RequestTimeout)
-		out, err := p.client.ListShards(ctx, in, withoutRetries)
+		callCtx, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
+		out, err := p.client.ListShards(callCtx, in, withoutRetries)
 		cancel()
 		if err == nil && out == nil {
 			err = errors.New("no answer")

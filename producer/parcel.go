@@ -207,6 +207,16 @@ func (p *parcel) within(r shardmap.Range) bool {
 	return true
 }
 
+// tried notes an attempt.
+func (p *parcel) tried(attempt []Attempt, err error) {
+	if p.attempts == nil {
+		p.attempts = attempt[:1:1]
+	} else {
+		p.attempts = append(p.attempts, attempt[0])
+	}
+	p.last = err
+}
+
 // past returns what an entry takes along when it leaves the parcel. Entries
 // with the same past share the result: memo holds the last one made.
 func (p *parcel) past(e *entry, memo *pastMemo) *history {

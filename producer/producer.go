@@ -92,8 +92,6 @@ func New(client KinesisAPI, stream string, optFns ...func(*Options)) (*Producer,
 		loadAt:  never,
 		backoff: pace.Backoff{Base: 50 * time.Millisecond, Max: 5 * time.Second},
 	}
-	// A producer outlives the contexts of all who put: its calls end with Close.
-	p.ctx, p.cancel = context.WithCancelCause(context.Background()) //nolint:forbidigo // the root of the producer's own work
 	p.routes.Store(p.newRoutes(facts{maxRecord: defaultRecordBytes}, nil, nil))
 	p.running.Go(p.run)
 	return p, nil
@@ -116,7 +114,7 @@ func (p *Producer) Put(ctx context.Context, r Record) (Result, error) {
 	if w == nil {
 		w = &waiter{done: make(chan struct{}, 1)}
 	}
-	if err := p.accept(ctx, &r, nil, w, true); err != nil {
+	if err := p.accept(ctx, &r, nil, w); err != nil {
 		p.waiters.Put(w)
 		return Result{Record: r, Outcome: NotStored, Err: err}, err
 	}
@@ -151,18 +149,19 @@ func (p *Producer) Put(ctx context.Context, r Record) (Result, error) {
 //
 // Data is copied; the caller may change it when PutAsync returns.
 func (p *Producer) PutAsync(ctx context.Context, r Record, done func(Result)) error {
-	return p.accept(ctx, &r, done, nil, true)
+	return p.accept(ctx, &r, done, nil)
 }
 
 // TryPut is PutAsync for a caller that must not wait: it returns [ErrFull] if
 // there is no room for the record.
 func (p *Producer) TryPut(r Record, done func(Result)) error {
-	return p.accept(p.ctx, &r, done, nil, false)
+	var noWait context.Context
+	return p.accept(noWait, &r, done, nil)
 }
 
-// accept takes a record over, and waits for what it takes if wait is set.
-func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *waiter, wait bool) error {
-	if wait && ctx.Err() != nil {
+// accept takes a record over. A nil ctx means not to wait for anything.
+func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *waiter) error {
+	if ctx != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	hash, err := r.checkKeys()
@@ -171,7 +170,7 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 	}
 	rt := p.routes.Load()
 	if r.PartitionKey == "" || r.size() > rt.maxRecord {
-		if rt, err = p.checkStream(ctx, r, rt, wait); err != nil {
+		if rt, err = p.checkStream(ctx, r, rt); err != nil {
 			return err
 		}
 	}
@@ -180,7 +179,7 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 	for {
 		l := rt.lane(hash)
 		if !l.share.TryAcquire(cost) {
-			if err := p.waitForRoom(ctx, l, cost, wait); err != nil {
+			if err := p.waitForRoom(ctx, l, cost); err != nil {
 				return err
 			}
 			if rt = p.routes.Load(); rt.lane(hash) != l {
@@ -206,11 +205,11 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 
 // waitForRoom acquires cost bytes of the lane's share. If the lane was retired
 // meanwhile nothing is acquired and the error is nil.
-func (p *Producer) waitForRoom(ctx context.Context, l *lane, cost int64, wait bool) error {
+func (p *Producer) waitForRoom(ctx context.Context, l *lane, cost int64) error {
 	if cost > p.opts.MaxBufferedBytes {
 		return &RecordError{"Data", fmt.Sprintf("%d bytes in the buffer", cost), fmt.Sprintf("must be at most MaxBufferedBytes, %d", p.opts.MaxBufferedBytes)}
 	}
-	if !wait {
+	if ctx == nil {
 		select {
 		case <-p.closing:
 			return ErrClosed
@@ -233,8 +232,8 @@ func (p *Producer) waitForRoom(ctx context.Context, l *lane, cost int64, wait bo
 
 // checkStream checks what depends on the stream: whether it takes a record
 // without a key, or one above 1 MiB. If that is not known yet it waits.
-func (p *Producer) checkStream(ctx context.Context, r *Record, rt *routes, wait bool) (*routes, error) {
-	if wait && r.size() <= maxRecordBytes {
+func (p *Producer) checkStream(ctx context.Context, r *Record, rt *routes) (*routes, error) {
+	if ctx != nil && r.size() <= maxRecordBytes {
 		for !rt.known {
 			p.inbox.mu.Lock()
 			p.inbox.needMap = true

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,7 @@ type request struct {
 }
 
 // dispatch starts as many requests as there are reasons and room for.
-func (p *Producer) dispatch(now instant) {
+func (p *Producer) dispatch(ctx context.Context, now instant) {
 	if p.state == aborted || now < p.notBefore {
 		return
 	}
@@ -35,7 +36,7 @@ func (p *Producer) dispatch(now instant) {
 		if r == nil {
 			return
 		}
-		p.launch(r, now)
+		p.launch(ctx, r, now)
 	}
 }
 
@@ -113,10 +114,10 @@ func (p *Producer) loadRequest(r *request, l *lane, now instant) (full bool) {
 }
 
 // launch sends a request on a goroutine of its own.
-func (p *Producer) launch(r *request, now instant) {
+func (p *Producer) launch(ctx context.Context, r *request, now instant) {
 	r.start = now
 	p.flights = append(p.flights, r)
-	p.senders.Go(func() { p.send(r) })
+	p.senders.Go(func() { p.send(ctx, r) })
 }
 
 // expireFlight ends records whose time is over while they are under way. The

@@ -22,7 +22,7 @@ func withoutRetries(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
 
 // send makes one PutRecords call and hands the answer to the flusher. It runs
 // on a goroutine of its own.
-func (p *Producer) send(r *request) {
+func (p *Producer) send(ctx context.Context, r *request) {
 	defer func() {
 		p.inbox.mu.Lock()
 		p.inbox.answers = append(p.inbox.answers, r)
@@ -36,7 +36,7 @@ func (p *Producer) send(r *request) {
 		r.err = &unsentError{err}
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.opts.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
 	r.out, r.err = p.client.PutRecords(ctx, in, withoutRetries)
 	cancel()
 	r.attempt.Duration = time.Since(r.attempt.Start)

@@ -132,16 +132,6 @@ func (p *Producer) entryFailed(r *request, q *parcel, e *types.PutRecordsResultE
 	}
 }
 
-// tried notes an attempt.
-func (q *parcel) tried(attempt []Attempt, err error) {
-	if q.attempts == nil {
-		q.attempts = attempt[:1:1]
-	} else {
-		q.attempts = append(q.attempts, attempt[0])
-	}
-	q.last = err
-}
-
 // again queues parcels that are to be sent once more, in front of what waits.
 func (p *Producer) again(parcels []*parcel, now instant) {
 	parcels = slices.DeleteFunc(slices.Clone(parcels), func(q *parcel) bool { return q == nil })
