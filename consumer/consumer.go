@@ -3,10 +3,14 @@ package consumer
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
@@ -31,7 +35,8 @@ import (
 //   - nil otherwise: [ErrReturnedEarly], a failure;
 //   - any other error, or a panic: a failure. [Events.HandlerFailed] tells it,
 //     and the handler is called again after a pause of at most 200 ms, doubling
-//     with each failure in a row to at most 30 s. Nothing is skipped; a record that fails for ever is tried for ever.
+//     with each failure in a row to at most 30 s. Nothing is skipped; a record
+//     that fails for ever is tried for ever.
 type Handler func(ctx context.Context, s *Shard) error
 
 // A Consumer reads a stream together with every other consumer of the same
@@ -81,9 +86,12 @@ func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Op
 // and returns when every handler and goroutine it started has ended and the
 // leases are given back.
 //
-// At the end of ctx it returns nil. It returns an error early if the work cannot
-// go on: the table is not usable, the stream does not exist, or a handler's
-// options are out of range.
+// At the end of ctx it returns nil, as soon as every handler has: one that does
+// not return when its own context has ended keeps Run waiting.
+//
+// It returns an error early if the work cannot go on: the table is not usable,
+// Kinesis says at the start that the stream does not exist or that this caller
+// may not list its shards, or a handler's options are out of range.
 func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	if h == nil {
 		return errors.New("consumer: handler is nil")
@@ -92,10 +100,13 @@ func (c *Consumer) Run(ctx context.Context, h Handler) error {
 		return ErrRunning
 	}
 	defer c.running.Store(false)
+	if err := c.find(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err := c.leases.Run(ctx, func(fetch, work context.Context, held *lease.Held) error {
-		err := c.hold(fetch, work, held, h)
+		err := c.hold(ctx, fetch, work, held, h)
 		var fatal *optionsError
 		if errors.As(err, &fatal) {
 			cancel(fatal)
@@ -109,6 +120,23 @@ func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	return err
 }
 
+// find returns an error if the stream is not there for this caller, so that a
+// mistyped name does not wait for ever, nor leaves a table behind. What may pass
+// by itself is no reason to give up.
+func (c *Consumer) find(ctx context.Context) error {
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.client.ListShards(call, &kinesis.ListShardsInput{
+		StreamName: c.stream.nameOnly(), StreamARN: c.stream.arnOnly(), MaxResults: aws.Int32(1),
+	})
+	if ctx.Err() == nil && isCode(err, "ResourceNotFoundException", "InvalidArgumentException", "ValidationException",
+		"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException",
+		"ExpiredTokenException", "IncompleteSignatureException", "MissingAuthenticationTokenException") {
+		return fmt.Errorf("consumer: list the shards of %s: %w", c.stream.name, err)
+	}
+	return nil
+}
+
 // handlerBackoff spaces the calls of a handler that fails.
 var handlerBackoff = pace.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.Second}
 
@@ -116,17 +144,18 @@ var handlerBackoff = pace.Backoff{Base: 200 * time.Millisecond, Max: 30 * time.S
 var finishBackoff = pace.Backoff{Base: 200 * time.Millisecond, Max: 5 * time.Second}
 
 // hold works on a shard until it is finished, lost or to be given up.
-func (c *Consumer) hold(fetch, work context.Context, held *lease.Held, h Handler) error {
+func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Handler) error {
 	failures := 0
 	for {
 		from := held.Position()
-		r := startReader(fetch, held.Err, c.poller(held, from), c.unpacker(held, from))
+		r := startReader(run, fetch, held.Err, c.poller(held, from), c.unpacker(held, from))
 		s := &Shard{
 			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
 			source: r, stored: from,
-			store: held.Checkpoint,
+			store: held.Checkpoint, failed: c.opts.checkpointFailed,
 		}
-		err := call(work, s, h)
+		err := handle(work, s, h)
+		s.end()
 		r.stop()
 		var fatal *optionsError
 		switch {
@@ -136,7 +165,7 @@ func (c *Consumer) hold(fetch, work context.Context, held *lease.Held, h Handler
 			return c.finish(work, held, r.children)
 		case work.Err() != nil:
 			return context.Cause(work)
-		case r.stopping():
+		case r.err() != nil:
 			if err == nil || errors.Is(err, ErrStopping) {
 				return nil
 			}
@@ -149,23 +178,28 @@ func (c *Consumer) hold(fetch, work context.Context, held *lease.Held, h Handler
 		}
 		pause := handlerBackoff.Delay(held.Epoch().Owner, "handler", s.id, failures)
 		failures++
-		c.opts.Logger.Error("handler failed", slog.String("stream", s.stream), slog.String("shard", s.id),
-			slog.Any("error", err), slog.Duration("retry", pause))
-		c.opts.Events.handlerFailed(HandlerFailedInfo{Stream: s.stream, ShardID: s.id, Err: err, Failures: failures, Retry: pause})
+		c.opts.handlerFailed(HandlerFailedInfo{Stream: s.stream, ShardID: s.id, Err: err, Failures: failures, Retry: pause})
 		if sleep(fetch, pause) != nil {
 			return nil
 		}
 	}
 }
 
-// call runs the handler and turns a panic into an error.
-func call(ctx context.Context, s *Shard, h Handler) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return h(ctx, s)
+// handle runs the handler and turns a panic into an error. It runs on a
+// goroutine of its own, so that one that exits it takes nothing else along.
+func handle(ctx context.Context, s *Shard, h Handler) error {
+	err := ErrExited
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer func() {
+			if v := recover(); v != nil {
+				err = &PanicError{Value: v, Stack: debug.Stack()}
+			}
+		}()
+		err = h(ctx, s)
+	})
+	wg.Wait()
+	return err
 }
 
 // finish writes the end of a shard, trying until it is written or the lease is
@@ -179,8 +213,9 @@ func (c *Consumer) finish(work context.Context, held *lease.Held, children []lea
 		if work.Err() != nil {
 			return context.Cause(work)
 		}
-		c.opts.Logger.Warn("end of shard not stored", slog.String("stream", held.Stream().Name),
-			slog.String("shard", held.Shard().ID), slog.Any("error", err))
+		c.opts.checkpointFailed(CheckpointFailedInfo{
+			Stream: held.Stream().Name, ShardID: held.Shard().ID, Position: checkpoint.ShardEnd, Err: err,
+		})
 		if err := sleep(work, finishBackoff.Delay(held.Epoch().Owner, "finish", held.Shard().ID, n)); err != nil {
 			return err
 		}
@@ -191,7 +226,7 @@ func (c *Consumer) poller(held *lease.Held, from checkpoint.Position) *poller {
 	return &poller{
 		client: c.client, stream: c.stream, shardID: held.Shard().ID,
 		start: held.Stream().StartTime, interval: c.opts.PollInterval,
-		identity: held.Epoch().Owner, events: &c.opts.Events, from: from,
+		identity: held.Epoch().Owner, opts: &c.opts, from: from,
 	}
 }
 

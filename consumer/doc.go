@@ -62,7 +62,8 @@
 // Nothing in silence: records that are not delivered (out of retention, or a
 // copy that belongs to another shard) are reported by [Events.Skipped], records
 // that only look aggregated are delivered as they are and reported by
-// [Events.Malformed].
+// [Events.Malformed]. One thing Kinesis does not tell: that retention overtook a
+// reader between two pages.
 //
 // # Concurrency and shutdown
 //
@@ -71,21 +72,25 @@
 // package lease; it returns when all have ended. Handlers of different shards
 // run at the same time.
 //
-// When Run's context ends, fetching stops at once; a handler may finish the
-// batch in hand and store a last checkpoint within lease.Options.DrainTimeout.
-// Then the leases are given back, and another worker goes on at once.
+// When Run's context ends, no batch is handed out any more; a handler may finish
+// the one in hand and store a last checkpoint within lease.Options.DrainTimeout.
+// Then its context ends, the leases are given back, and another worker goes on at
+// once. A handler that ignores its context keeps Run from returning.
 //
 // # Errors
 //
 // A call to Kinesis that fails is repeated with back-off for as long as the lease
-// is held and reported by [Events.ReadFailed]. A handler that fails is called
-// again from the last checkpoint and reported by [Events.HandlerFailed].
+// is held and reported by [Events.ReadFailed]. A checkpoint that fails is tried
+// again by [EachRecord] and [EachBatch] and reported by [Events.CheckpointFailed].
+// A handler that fails is called again from the last checkpoint and reported by
+// [Events.HandlerFailed].
 //
 // # Limits
 //
 // A shard answers 5 GetRecords calls a second and 2 MiB a second, to all
 // applications together; a call returns at most 10,000 records and 10 MiB
 // (https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html).
-// Memory is at most two such pages per shard held, and the [Record] values of one
-// batch, about 120 bytes each.
+// Memory is, for each shard held, at most two such pages (the one being handled
+// and the one ahead), the [Record] values of one batch, about 120 bytes each, and
+// while a page arrives the text of the response, a third larger than the page.
 package consumer

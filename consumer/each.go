@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/pace"
+	"github.com/kinesis-go/kinesis/lease"
 )
 
 // EachOptions are the settings of [EachRecord] and [EachBatch].
@@ -15,7 +17,7 @@ type EachOptions struct {
 	// CheckpointInterval is how long finished records may wait for their position
 	// to be stored, from 0 to 1 hour; default 5 s. 0 stores after every call of
 	// the function. A crash repeats what was not stored; each store is one write
-	// to the lease table.
+	// to the lease table. One that fails is tried again while the work goes on.
 	CheckpointInterval time.Duration
 
 	// CheckpointEvery stores the position also when this many records are done,
@@ -23,12 +25,15 @@ type EachOptions struct {
 	CheckpointEvery int
 }
 
-func newEachOptions(optFns []func(*EachOptions)) (EachOptions, error) {
+func newEachOptions(caller string, noFn bool, optFns []func(*EachOptions)) (EachOptions, error) {
 	o := EachOptions{CheckpointInterval: 5 * time.Second}
 	for _, fn := range optFns {
 		fn(&o)
 	}
 	var errs []error
+	if noFn {
+		errs = append(errs, fmt.Errorf("consumer: %s: fn is nil", caller))
+	}
 	if o.CheckpointInterval < 0 || o.CheckpointInterval > time.Hour {
 		errs = append(errs, fmt.Errorf("consumer: CheckpointInterval is %v, want 0 to 1h", o.CheckpointInterval))
 	}
@@ -47,7 +52,7 @@ func newEachOptions(optFns []func(*EachOptions)) (EachOptions, error) {
 // the same record. fn may keep the record. Options out of range end
 // [Consumer.Run] with an error that names them.
 func EachRecord(fn func(ctx context.Context, r *Record) error, optFns ...func(*EachOptions)) Handler {
-	o, err := newEachOptions(optFns)
+	o, err := newEachOptions("EachRecord", fn == nil, optFns)
 	return func(ctx context.Context, s *Shard) error {
 		if err != nil {
 			return err
@@ -58,8 +63,8 @@ func EachRecord(fn func(ctx context.Context, r *Record) error, optFns ...func(*E
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				if s.source.stopping() {
-					return ErrStopping
+				if err := s.source.err(); err != nil {
+					return err
 				}
 				if err := fn(ctx, &b.Records[i]); err != nil {
 					return err
@@ -79,7 +84,7 @@ func EachRecord(fn func(ctx context.Context, r *Record) error, optFns ...func(*E
 // are delivered again, perhaps in other batches. fn may keep the batch. Options
 // out of range end [Consumer.Run] with an error that names them.
 func EachBatch(fn func(ctx context.Context, b *Batch) error, optFns ...func(*EachOptions)) Handler {
-	o, err := newEachOptions(optFns)
+	o, err := newEachOptions("EachBatch", fn == nil, optFns)
 	return func(ctx context.Context, s *Shard) error {
 		if err != nil {
 			return err
@@ -104,7 +109,7 @@ func each(ctx context.Context, s *Shard, o EachOptions, do func(*keeper, *Batch)
 		}
 		// Also on the way out of a panic. A store that fails costs a repetition,
 		// not a record, so it does not hide why the handler ended.
-		if err2 := k.store(ctx); err2 != nil && err != nil {
+		if err2 := k.flush(ctx); err2 != nil && err != nil {
 			err = fmt.Errorf("%w (and its checkpoint failed: %v)", err, err2)
 		}
 	}()
@@ -133,7 +138,12 @@ type keeper struct {
 	finished checkpoint.Position // newest finished, zero if it is stored
 	records  int                 // finished since the last store
 	since    time.Time           // when the oldest of them finished
+	failures int                 // stores in a row that failed
+	pause    time.Time           // no store before, if any did
 }
+
+// checkpointBackoff spaces the attempts to store a position.
+var checkpointBackoff = pace.Backoff{Base: time.Second, Max: 10 * time.Second}
 
 // done notes that everything up to p is finished and stores it if it is time.
 func (k *keeper) done(ctx context.Context, p checkpoint.Position, records int) error {
@@ -142,8 +152,7 @@ func (k *keeper) done(ctx context.Context, p checkpoint.Position, records int) e
 	}
 	k.finished = p
 	k.records += records
-	enough := k.opts.CheckpointEvery > 0 && k.records >= k.opts.CheckpointEvery
-	if enough || time.Since(k.since) >= k.opts.CheckpointInterval {
+	if !time.Now().Before(k.due()) {
 		return k.store(ctx)
 	}
 	return nil
@@ -151,19 +160,41 @@ func (k *keeper) done(ctx context.Context, p checkpoint.Position, records int) e
 
 // due returns when what is finished must be stored, zero if nothing is.
 func (k *keeper) due() time.Time {
-	if k.records == 0 {
+	due := k.since.Add(k.opts.CheckpointInterval)
+	switch {
+	case k.records == 0:
 		return time.Time{}
+	case k.opts.CheckpointEvery > 0 && k.records >= k.opts.CheckpointEvery:
+		due = k.since
 	}
-	return k.since.Add(k.opts.CheckpointInterval)
+	if due.Before(k.pause) {
+		return k.pause
+	}
+	return due
 }
 
+// store stores what is finished. That the table does not take it at the moment
+// is no error: the lease is held, so the work may go on and the next store says
+// more. If it stays so, the lease cannot be renewed either.
 func (k *keeper) store(ctx context.Context) error {
+	err := k.flush(ctx)
+	var refused *CheckpointError
+	if err == nil || errors.As(err, &refused) || errors.Is(err, lease.ErrLost) || errors.Is(err, lease.ErrFinished) {
+		return err
+	}
+	s := k.shard
+	k.pause = time.Now().Add(checkpointBackoff.Delay(s.epoch.Owner, "checkpoint", s.id, k.failures))
+	k.failures++
+	return nil
+}
+
+func (k *keeper) flush(ctx context.Context) error {
 	if k.records == 0 {
 		return nil
 	}
 	if err := k.shard.Checkpoint(ctx, k.finished); err != nil {
 		return err
 	}
-	k.records = 0
+	k.records, k.failures, k.pause = 0, 0, time.Time{}
 	return nil
 }

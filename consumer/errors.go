@@ -18,6 +18,10 @@ var (
 	// the shard goes on and nobody asked it to stop.
 	ErrReturnedEarly = errors.New("consumer: handler returned before the end of the shard")
 
+	// ErrExited is what it counts as when a handler ends its goroutine by
+	// runtime.Goexit, as the Fatal methods of package testing do.
+	ErrExited = errors.New("consumer: handler called runtime.Goexit")
+
 	// ErrRunning is returned by [Consumer.Run] while another call of it runs.
 	ErrRunning = errors.New("consumer: already running")
 )
@@ -44,7 +48,7 @@ type CheckpointError struct {
 	ShardID  string
 	Position string // the position asked for
 	Bound    string // the position it is measured by
-	Reason   string // "moves back", "not delivered yet", "not a record"
+	Reason   string // "moves back", "not delivered yet", "not a record", "handler has returned"
 }
 
 // Error names the shard, both positions and the reason.

@@ -7,10 +7,12 @@ import (
 )
 
 // Events are functions a consumer calls when something happens that a metric or
-// an alert may want. Each may be nil. They are called on the goroutine of the
-// shard they are about, with no lock held; a slow one slows that shard.
+// an alert may want. Each may be nil. They are called with no lock held on the
+// goroutines of the shard they are about, which fetch, handle and checkpoint: so
+// several may run at once, and a slow one slows that shard.
 //
-// What becomes of leases is told by lease.Events (see [Options.Lease]).
+// All of it goes to [Options.Logger] too. What becomes of leases is told by
+// lease.Events (see [Options.Lease]).
 type Events struct {
 	// Skipped reports records that will not be delivered. Nothing is left out
 	// without it.
@@ -24,6 +26,10 @@ type Events struct {
 	// ReadFailed reports a failed call to Kinesis. The reader tries again.
 	ReadFailed func(ReadFailedInfo)
 
+	// CheckpointFailed reports a position that the lease table did not take, and
+	// that is not known to be stored. The shard is still held.
+	CheckpointFailed func(CheckpointFailedInfo)
+
 	// HandlerFailed reports a handler that returned an error or panicked. It is
 	// called again, from the position stored last, after Retry.
 	HandlerFailed func(HandlerFailedInfo)
@@ -33,8 +39,9 @@ type Events struct {
 type SkipReason int
 
 const (
-	// SkippedTrimmed: the records are no longer in the stream; retention removed
-	// them before they were read.
+	// SkippedTrimmed: retention removed records before they were read, or may
+	// have: the record at the position stored last is gone itself, and nobody can
+	// tell whether there were others behind it.
 	SkippedTrimmed SkipReason = iota + 1
 
 	// SkippedOutOfRange: the records came in an aggregate that holds a record of
@@ -86,6 +93,13 @@ type ReadFailedInfo struct {
 	Failures        int  // in a row, this one included
 }
 
+// CheckpointFailedInfo describes a checkpoint that failed.
+type CheckpointFailedInfo struct {
+	Stream, ShardID string
+	Position        checkpoint.Position // checkpoint.ShardEnd for the end of the shard
+	Err             error
+}
+
 // HandlerFailedInfo describes a failed handler.
 type HandlerFailedInfo struct {
 	Stream, ShardID string
@@ -94,26 +108,35 @@ type HandlerFailedInfo struct {
 	Retry           time.Duration
 }
 
-func (e *Events) skipped(i SkippedInfo) {
-	if e.Skipped != nil {
-		e.Skipped(i)
-	}
+func (o *Options) skipped(i SkippedInfo) {
+	o.Logger.Warn("records skipped", "stream", i.Stream, "shard", i.ShardID, "reason", i.Reason.String(),
+		"from", i.From.String(), "to", i.To.String(), "records", i.Records, "error", i.Err)
+	call(o.Events.Skipped, i)
 }
 
-func (e *Events) malformed(i MalformedInfo) {
-	if e.Malformed != nil {
-		e.Malformed(i)
-	}
+func (o *Options) malformed(i MalformedInfo) {
+	o.Logger.Warn("malformed aggregate", "stream", i.Stream, "shard", i.ShardID, "position", i.Position.String(), "error", i.Err)
+	call(o.Events.Malformed, i)
 }
 
-func (e *Events) readFailed(i ReadFailedInfo) {
-	if e.ReadFailed != nil {
-		e.ReadFailed(i)
-	}
+func (o *Options) readFailed(i ReadFailedInfo) {
+	o.Logger.Warn("read failed", "stream", i.Stream, "shard", i.ShardID, "failures", i.Failures, "error", i.Err)
+	call(o.Events.ReadFailed, i)
 }
 
-func (e *Events) handlerFailed(i HandlerFailedInfo) {
-	if e.HandlerFailed != nil {
-		e.HandlerFailed(i)
+func (o *Options) checkpointFailed(i CheckpointFailedInfo) {
+	o.Logger.Warn("checkpoint failed", "stream", i.Stream, "shard", i.ShardID, "position", i.Position.String(), "error", i.Err)
+	call(o.Events.CheckpointFailed, i)
+}
+
+func (o *Options) handlerFailed(i HandlerFailedInfo) {
+	o.Logger.Error("handler failed", "stream", i.Stream, "shard", i.ShardID, "failures", i.Failures, "retry", i.Retry, "error", i.Err)
+	call(o.Events.HandlerFailed, i)
+}
+
+// call calls fn unless it is nil.
+func call[T any](fn func(T), info T) {
+	if fn != nil {
+		fn(info)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
@@ -46,13 +48,16 @@ type poller struct {
 	start    time.Time     // where checkpoint.AtTimestamp starts
 	interval time.Duration // between calls at the tip
 	identity string        // spreads the jitter of different workers
-	events   *Events
+	opts     *Options
 
 	// from is where the next iterator begins: the position stored last or, once
 	// records were fetched, the last of those.
 	from    checkpoint.Position
 	fetched bool
-	heard   time.Time // when the shard last answered
+	heard   time.Time // when the shard last answered, by its clock if it tells
+
+	// sought is the record the next page must begin with, zero if there is none.
+	sought checkpoint.Position
 
 	iterator *string
 	wait     time.Duration // between the start of the last call and the next
@@ -74,25 +79,17 @@ func (p *poller) next(ctx context.Context) (page, error) {
 		}
 		if err == nil {
 			p.failures = 0
-			p.heard = p.called
 			return pg, nil
 		}
 		p.failed(err)
 	}
 }
 
-// errRetry asks for another attempt at once.
-var errRetry = errors.New("retry")
-
 // failed reports a failed attempt and sets the pause before the next.
 func (p *poller) failed(err error) {
-	if errors.Is(err, errRetry) {
-		p.wait = minPollGap
-		return
-	}
 	p.wait = max(minPollGap, readBackoff.Delay(p.identity, "read", p.shardID, p.failures))
 	p.failures++
-	p.events.readFailed(ReadFailedInfo{
+	p.opts.readFailed(ReadFailedInfo{
 		Stream: p.stream.name, ShardID: p.shardID, Err: err, Failures: p.failures,
 		Throttled: isCode(err, "ProvisionedThroughputExceededException", "LimitExceededException"),
 	})
@@ -124,6 +121,11 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 		pg.end = true
 	}
 	p.iterator = out.NextShardIterator
+	p.heard = p.called
+	if at, ok := middleware.GetServerTime(out.ResultMetadata); ok {
+		p.heard = at
+	}
+	p.checkSought(pg)
 	if n := len(out.Records); n > 0 {
 		p.from, p.fetched = checkpoint.At(aws.ToString(out.Records[n-1].SequenceNumber)), true
 	}
@@ -133,21 +135,36 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 	return pg, nil
 }
 
+// checkSought looks whether the record that reading goes on from is still there.
+// The service says nothing if it is not: it goes on with the oldest it has.
+func (p *poller) checkSought(pg page) {
+	if p.sought.IsZero() || len(pg.records) == 0 && !pg.end {
+		return
+	}
+	found := checkpoint.ShardEnd
+	if len(pg.records) > 0 {
+		found = position(&pg.records[0])
+	}
+	if found.SequenceNumber != p.sought.SequenceNumber {
+		p.opts.skipped(SkippedInfo{
+			Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed, From: p.sought, To: found,
+		})
+	}
+	p.sought = checkpoint.Position{}
+}
+
 // afterError decides what a refused call means for the iterator.
 func (p *poller) afterError(ctx context.Context, err error) (page, error) {
 	switch {
-	case isCode(err, "ExpiredIteratorException"):
-		p.iterator = nil
-		return page{}, errRetry
 	case isCode(err, "ResourceNotFoundException"):
 		return p.gone(ctx, err)
-	case isCode(err, "InvalidArgumentException") && p.iterator != nil:
+	case isCode(err, "ExpiredIteratorException", "InvalidArgumentException") && p.iterator != nil:
 		// An iterator the service does not accept is made again.
 		p.iterator = nil
 	case isCode(err, "InvalidArgumentException") && p.from.IsRecord():
 		// The position itself is refused: what it names was trimmed. Reading goes
 		// on with the oldest record there is, and says so.
-		p.events.skipped(SkippedInfo{
+		p.opts.skipped(SkippedInfo{
 			Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed,
 			From: p.from, To: checkpoint.TrimHorizon, Err: err,
 		})
@@ -158,6 +175,7 @@ func (p *poller) afterError(ctx context.Context, err error) (page, error) {
 
 // open asks for an iterator at the position reached.
 func (p *poller) open(ctx context.Context) (*string, error) {
+	p.sought = checkpoint.Position{}
 	in := &kinesis.GetShardIteratorInput{
 		StreamName: p.stream.nameOnly(),
 		StreamARN:  p.stream.arnOnly(),
@@ -180,6 +198,7 @@ func (p *poller) open(ctx context.Context) (*string, error) {
 	default:
 		// The stored position may lie inside an aggregate, so its record is read
 		// again and what was done of it is left out.
+		p.sought = p.from
 		in.ShardIteratorType = types.ShardIteratorTypeAtSequenceNumber
 		in.StartingSequenceNumber = &p.from.SequenceNumber
 	}
@@ -194,10 +213,11 @@ func (p *poller) open(ctx context.Context) (*string, error) {
 }
 
 // childrenAtEnd returns the shards that continue this one. Not every server
-// names them with the last page; then the list of shards does. A shard that the
-// list shows open has not ended, whatever the page said.
+// names them with the last page, or their parents; then the list of shards does.
+// A shard that the list shows open has not ended, whatever the page said.
 func (p *poller) childrenAtEnd(ctx context.Context, named []types.ChildShard) ([]lease.Shard, error) {
-	if len(named) > 0 {
+	orphan := func(c types.ChildShard) bool { return !slices.Contains(c.ParentShards, p.shardID) }
+	if len(named) > 0 && !slices.ContainsFunc(named, orphan) {
 		return childShards(named)
 	}
 	all, err := listShards(ctx, p.client, p.stream, nil)
@@ -217,7 +237,7 @@ func (p *poller) childrenAtEnd(ctx context.Context, named []types.ChildShard) ([
 // no reason to call its records read.
 func (p *poller) gone(ctx context.Context, cause error) (page, error) {
 	all, err := listShards(ctx, p.client, p.stream, nil)
-	if err != nil {
+	if err != nil || len(all) == 0 { // no stream is without shards
 		return page{}, errors.Join(cause, err)
 	}
 	for _, s := range all {
@@ -226,7 +246,7 @@ func (p *poller) gone(ctx context.Context, cause error) (page, error) {
 			return page{}, cause
 		}
 	}
-	p.events.skipped(SkippedInfo{
+	p.opts.skipped(SkippedInfo{
 		Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed,
 		From: p.from, To: checkpoint.ShardEnd, Err: cause,
 	})

@@ -86,13 +86,14 @@ func fails(code string) func(string) (*kinesis.GetRecordsOutput, error) {
 // returns the sequence numbers read, the calls made and the last page.
 func poll(t *testing.T, s *scripted, from checkpoint.Position, pages int, events *Events) (read []string, last page) {
 	t.Helper()
-	if events == nil {
-		events = &Events{}
+	o := defaults()
+	if events != nil {
+		o.Events = *events
 	}
 	s.begun = time.Now()
 	p := &poller{
 		client: s, stream: streamRef{name: "clicks"}, shardID: "shardId-000000000000",
-		start: s.begun.Add(-time.Hour), interval: time.Second, identity: "w", events: events, from: from,
+		start: s.begun.Add(-time.Hour), interval: time.Second, identity: "w", opts: &o, from: from,
 	}
 	for range pages {
 		pg, err := p.next(t.Context())
@@ -315,13 +316,78 @@ func TestPollerEndsWithItsContext(t *testing.T) {
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		s := &scripted{begun: time.Now(), get: []func(string) (*kinesis.GetRecordsOutput, error){gives("a", 0)}}
-		p := &poller{client: s, shardID: "shardId-000000000000", interval: time.Minute, events: &Events{}, from: checkpoint.TrimHorizon}
+		p := &poller{client: s, shardID: "shardId-000000000000", interval: time.Minute, from: checkpoint.TrimHorizon}
 		if _, err := p.next(ctx); err != nil {
 			t.Fatal(err)
 		}
 		time.AfterFunc(time.Second, func() { cancel(cause) })
 		if _, err := p.next(ctx); !errors.Is(err, cause) || time.Since(s.begun) != time.Second {
 			t.Errorf("next returned %v after %v, want the cause after 1s", err, time.Since(s.begun))
+		}
+	})
+}
+
+// A server that starts at its horizon without a word when a position is trimmed
+// gives itself away: the record that was stored as done does not come first.
+func TestPollerNoticesThatItsPositionIsGone(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		get  []func(string) (*kinesis.GetRecordsOutput, error)
+		want string // what is reported
+	}{
+		{"still there", []func(string) (*kinesis.GetRecordsOutput, error){gives("a", 0, 5, 9)}, ""},
+		{"gone", []func(string) (*kinesis.GetRecordsOutput, error){gives("a", 0, 9)}, "5 to 9"},
+		{"gone, after an empty page", []func(string) (*kinesis.GetRecordsOutput, error){gives("a", time.Hour), gives("b", 0, 9)}, "5 to 9"},
+		{"gone with all that followed", []func(string) (*kinesis.GetRecordsOutput, error){gives("a", 0), gives("", 0)}, "5 to SHARD_END"},
+		{"an expired iterator is no reason", []func(string) (*kinesis.GetRecordsOutput, error){gives("a", 0, 5, 6), fails("ExpiredIteratorException"), gives("b", 0, 9)}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var got []string
+				s := &scripted{get: tt.get, shards: []types.Shard{shard("shardId-000000000000", true)}}
+				poll(t, s, checkpoint.Position{SequenceNumber: "5", SubSequenceNumber: 2}, 2, &Events{Skipped: func(i SkippedInfo) {
+					got = append(got, fmt.Sprintf("%s to %s", i.From.SequenceNumber, i.To))
+				}})
+				if strings.Join(got, ", ") != tt.want {
+					t.Errorf("reported %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// Servers have been seen to name children without their parents. The list of
+// shards knows better; without it the end of the shard could never be stored.
+func TestPollerLooksUpChildrenNamedWithoutParents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{shards: []types.Shard{
+			shard("shardId-000000000000", true), shard("shardId-000000000001", false, "shardId-000000000000"),
+		}}
+		s.get = []func(string) (*kinesis.GetRecordsOutput, error){func(it string) (*kinesis.GetRecordsOutput, error) {
+			out, _ := gives("", 0, 1)(it)
+			out.ChildShards = []types.ChildShard{{ShardId: aws.String("shardId-000000000001")}}
+			return out, nil
+		}}
+		_, last := poll(t, s, checkpoint.TrimHorizon, 1, nil)
+		if !last.end || len(last.children) != 1 || !slices.Equal(last.children[0].Parents, []string{"shardId-000000000000"}) {
+			t.Errorf("end %v, children %+v", last.end, last.children)
+		}
+	})
+}
+
+// A stream that lists no shards at all is being deleted, or the answer is wrong:
+// no reason to call a shard finished.
+func TestPollerDoesNotEndAShardByAnEmptyList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{get: []func(string) (*kinesis.GetRecordsOutput, error){fails("ResourceNotFoundException"), gives("a", 0, 4)}}
+		read, last := poll(t, s, checkpoint.At("3"), 1, nil)
+		if last.end || !slices.Equal(read, []string{"4"}) {
+			t.Errorf("end %v, read %v; want the page that came later", last.end, read)
 		}
 	})
 }

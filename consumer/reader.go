@@ -13,26 +13,35 @@ import (
 // A reader is the batchSource of a held shard: a goroutine fetches pages, at
 // most one ahead, and next takes them apart.
 //
-// The goroutine is owned by whoever called start, who ends it with stop.
+// The goroutine is owned by whoever called startReader, who ends it with stop.
 type reader struct {
-	leave <-chan struct{} // closed when the shard is to be given up
-	left  func() error    // why it is, nil while it is not
-	alive func() error    // nil while the lease cannot have expired
-	pages chan page       // capacity 1: the page ahead
-	stop  func()          // ends the goroutine and waits for it
+	ended, left <-chan struct{} // Run's context has ended, the lease is to be given up
+	judge       func() error    // err
+	pages       chan page       // unbuffered: the page ahead waits in the goroutine's hand
+	stop        func()          // ends the goroutine and waits for it
 
 	unpack   unpacker
 	children []lease.Shard // known once next returned io.EOF
 	end      bool          // the page being unpacked is the last
 }
 
-// startReader begins to fetch. fetch must end, or the returned reader's stop be
-// called, for the goroutine to end.
-func startReader(fetch context.Context, alive func() error, p *poller, u unpacker) *reader {
+// startReader begins to fetch. The reader stops at the end of run, which is that
+// of Consumer.Run, of fetch, and of the lease; alive tells the latter also when
+// the contexts have not ended yet because the process was frozen.
+func startReader(run, fetch context.Context, alive func() error, p *poller, u unpacker) *reader {
 	ctx, cancel := context.WithCancel(fetch)
-	r := &reader{
-		leave: fetch.Done(), left: func() error { return stopCause(fetch) },
-		alive: alive, pages: make(chan page, 1), unpack: u,
+	r := &reader{ended: run.Done(), left: fetch.Done(), pages: make(chan page), unpack: u}
+	r.judge = func() error {
+		if cause := context.Cause(fetch); errors.Is(cause, lease.ErrLost) {
+			return cause
+		}
+		if err := alive(); err != nil {
+			return err
+		}
+		if run.Err() != nil || fetch.Err() != nil {
+			return ErrStopping
+		}
+		return nil
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -55,7 +64,7 @@ func startReader(fetch context.Context, alive func() error, p *poller, u unpacke
 	return r
 }
 
-func (r *reader) stopping() bool { return r.left() != nil }
+func (r *reader) err() error { return r.judge() }
 
 // next implements batchSource. What the contexts say is judged after every wait,
 // in this order, so that nothing hangs on which of two ready channels was read.
@@ -70,11 +79,7 @@ func (r *reader) next(ctx context.Context, until time.Time) (*Batch, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if err := r.left(); err != nil {
-			return nil, err
-		}
-		// After a freeze of the process the contexts may not have ended yet.
-		if err := r.alive(); err != nil {
+		if err := r.err(); err != nil {
 			return nil, err
 		}
 		if b := r.unpack.batch(); b != nil {
@@ -90,24 +95,15 @@ func (r *reader) next(ctx context.Context, until time.Time) (*Batch, error) {
 			continue
 		case <-ctx.Done():
 			continue
-		case <-r.leave:
+		case <-r.ended:
+			continue
+		case <-r.left:
 			continue
 		case <-due:
 		}
 		// A page that came at the same instant waits for the next call.
-		if ctx.Err() == nil && !r.stopping() {
+		if ctx.Err() == nil && r.err() == nil {
 			return nil, nil
 		}
 	}
-}
-
-// stopCause maps the end of fetching to what a handler is told, nil before it.
-func stopCause(fetch context.Context) error {
-	if fetch.Err() == nil {
-		return nil
-	}
-	if cause := context.Cause(fetch); errors.Is(cause, lease.ErrLost) {
-		return cause
-	}
-	return ErrStopping
 }

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"sync"
@@ -22,6 +23,7 @@ type Shard struct {
 	epoch      lease.Epoch
 	source     batchSource
 	store      func(context.Context, checkpoint.Position) error
+	failed     func(CheckpointFailedInfo)
 
 	// ended is set when the last batch has been asked past; read by the handler's
 	// goroutine only.
@@ -30,6 +32,7 @@ type Shard struct {
 	mu        sync.Mutex
 	delivered checkpoint.Position // the newest record given to the handler
 	stored    checkpoint.Position // the newest position in the lease row
+	over      bool                // the handler has returned
 }
 
 // A batchSource produces the batches of a shard in order.
@@ -39,8 +42,9 @@ type batchSource interface {
 	// (nil, nil) if until passes first; a zero until never passes.
 	next(ctx context.Context, until time.Time) (*Batch, error)
 
-	// stopping reports whether next will return ErrStopping.
-	stopping() bool
+	// err returns why no more of the shard may be worked on: an error that wraps
+	// lease.ErrLost, or ErrStopping. It is nil while the work may go on.
+	err() error
 }
 
 // NewShard returns a Shard for a handler's unit test, without a stream or a
@@ -55,7 +59,7 @@ func NewShard(stream, shardID string, batches []*Batch, end error, store func(co
 		end = io.EOF
 	}
 	return &Shard{
-		stream: stream, id: shardID, store: store,
+		stream: stream, id: shardID, store: store, failed: func(CheckpointFailedInfo) {},
 		source: &sequence{batches, end}, stored: checkpoint.TrimHorizon,
 	}
 }
@@ -113,7 +117,10 @@ func (s *Shard) Batches(ctx context.Context) iter.Seq2[*Batch, error] {
 // next is Batches for the adapters of this package, which have something to do
 // when no batch comes: (nil, nil) when until has passed.
 func (s *Shard) next(ctx context.Context, until time.Time) (*Batch, error) {
-	if s.ended {
+	switch {
+	case s.isOver():
+		return nil, fmt.Errorf("consumer: shard %s: its handler has returned", s.id)
+	case s.ended:
 		return nil, io.EOF
 	}
 	b, err := s.source.next(ctx, until)
@@ -128,33 +135,58 @@ func (s *Shard) next(ctx context.Context, until time.Time) (*Batch, error) {
 	return b, err
 }
 
+// end makes the shard useless: its handler has returned.
+func (s *Shard) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
+func (s *Shard) isOver() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
+}
+
 // Checkpoint stores that everything up to and including the record at p is
 // done, so that whoever reads the shard next starts behind it. p is the position
 // of a record that was delivered, at or behind the one stored last; storing that
 // one again does nothing.
 //
-// It waits for the store. A [*CheckpointError] means that p was refused and
-// nothing was sent; lease.ErrLost that another worker has the shard, so the
-// records since the last checkpoint will be delivered there; any other error
-// that p may or may not be stored.
+// It waits for the store. A [*CheckpointError] means that p was refused and is
+// not stored, which is also what happens to a call after the handler has
+// returned; lease.ErrLost that another worker has the shard, so the records since
+// the last checkpoint will be delivered there; any other error that p may or may
+// not be stored: then the shard is still held, the call may be repeated, and
+// [Events.CheckpointFailed] has been told.
 func (s *Shard) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 	s.mu.Lock()
-	delivered, stored := s.delivered, s.stored
+	delivered, stored, over := s.delivered, s.stored, s.over
 	s.mu.Unlock()
 	refuse := func(reason string, bound checkpoint.Position) error {
 		return &CheckpointError{ShardID: s.id, Position: p.String(), Bound: bound.String(), Reason: reason}
 	}
 	switch {
-	case p == stored && p.IsRecord():
-		return nil
+	case over:
+		return refuse("handler has returned", stored)
 	case !p.IsRecord():
 		return refuse("not a record", delivered)
+	case p == stored:
+		return nil
 	case p.Compare(delivered) > 0:
 		return refuse("not delivered yet", delivered)
 	case p.Compare(stored) < 0:
 		return refuse("moves back", stored)
 	}
-	if err := s.store(ctx, p); err != nil {
+	err := s.store(ctx, p)
+	var back *lease.BackwardsError
+	switch {
+	case errors.As(err, &back): // by a call beside this one
+		return refuse("moves back", back.Stored)
+	case errors.Is(err, lease.ErrLost) || errors.Is(err, lease.ErrFinished):
+		return err
+	case err != nil:
+		s.failed(CheckpointFailedInfo{Stream: s.stream, ShardID: s.id, Position: p, Err: err})
 		return err
 	}
 	s.mu.Lock()
@@ -171,8 +203,8 @@ type sequence struct {
 	end     error
 }
 
-// stopping is never true: the batches of a test are all meant to be handled.
-func (q *sequence) stopping() bool { return false }
+// err is nil: the batches of a test are all meant to be handled.
+func (q *sequence) err() error { return nil }
 
 func (q *sequence) next(ctx context.Context, _ time.Time) (*Batch, error) {
 	if ctx.Err() != nil {

@@ -20,8 +20,11 @@ type Start struct {
 // FromTrimHorizon starts with the oldest record the stream still has.
 func FromTrimHorizon() Start { return Start{} }
 
-// FromLatest starts with the records put after the shard is first read. What is
-// put between the start of the application and that moment may be missed.
+// FromLatest starts with the records put after the shard is first read. Kinesis
+// judges that place anew each time, so until the first checkpoint of a shard every
+// worker that takes it over starts behind what was put before: records put while
+// the application starts, or while the shard changes hands, may be missed. Use
+// FromTime with one time for all workers to miss none.
 func FromLatest() Start { return Start{at: checkpoint.Latest} }
 
 // FromTime starts with the records that arrived at t or later, by the service's

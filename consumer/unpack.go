@@ -110,7 +110,7 @@ func (u *unpacker) enter(raw *types.Record) bool {
 }
 
 func (u *unpacker) malformed(raw *types.Record, err error) {
-	u.opts.Events.malformed(MalformedInfo{Stream: u.stream, ShardID: u.shardID, Position: position(raw), Err: err})
+	u.opts.malformed(MalformedInfo{Stream: u.stream, ShardID: u.shardID, Position: position(raw), Err: err})
 }
 
 // inner adds the next record of the open aggregate.
@@ -135,7 +135,7 @@ func (u *unpacker) skip(raw *types.Record, records int) {
 	if u.after.IsRecord() && to.Compare(u.after) <= 0 {
 		return
 	}
-	u.opts.Events.skipped(SkippedInfo{
+	u.opts.skipped(SkippedInfo{
 		Stream: u.stream, ShardID: u.shardID, Reason: SkippedOutOfRange, From: from, To: to, Records: records,
 	})
 }

@@ -62,6 +62,7 @@ func testUnpacker(o Options) (*unpacker, *int) {
 	if o.MaxBatchRecords == 0 {
 		o.MaxBatchRecords = 10_000
 	}
+	o.Logger = defaults().Logger
 	return &unpacker{stream: "clicks", shardID: "shardId-000000000000", opts: &o, observe: func(n int) { *bytes += n }}, bytes
 }
 
