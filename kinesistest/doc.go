@@ -32,7 +32,8 @@
 //
 // Operations on streams, shards and records are there, and those on tables,
 // rows and indexes. An operation or an expression that is not implemented is
-// refused by name, never ignored.
+// refused by name, never ignored. Clients speak JSON, and to Kinesis also CBOR,
+// as the AWS SDK for Java does unless it is told not to.
 //
 // # Concurrency and shutdown
 //

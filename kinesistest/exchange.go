@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/cbor"
 	"github.com/kinesis-go/kinesis/kinesistest/internal/stream"
 )
 
@@ -25,11 +26,17 @@ const (
 // [Fault.Client]. [Server.ConfigFor] sets it.
 const ClientHeader = "X-Kinesistest-Client"
 
+// A protocol is how a service is spoken to.
+type protocol struct{ service, contentType, errorPrefix string }
+
 // protocols has the wire facts of each service by the prefix of X-Amz-Target.
-var protocols = map[string]struct{ service, contentType, errorPrefix string }{
+var protocols = map[string]protocol{
 	"Kinesis_20131202":  {Kinesis, "application/x-amz-json-1.1", ""},
 	"DynamoDB_20120810": {DynamoDB, "application/x-amz-json-1.0", "com.amazonaws.dynamodb.v20120810#"},
 }
+
+// typeCBOR is what the AWS SDK for Java sends to Kinesis and wants back.
+const typeCBOR = "application/x-amz-cbor-1.1"
 
 // coralPrefix stands before the errors that belong to no service's model.
 const coralPrefix = "com.amazon.coral.service#"
@@ -45,24 +52,33 @@ func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, le
 	}
 	defer s.calls.Done()
 	prefix, op, _ := strings.Cut(h.Get("X-Amz-Target"), ".")
-	protocol, ok := protocols[prefix]
+	p, ok := protocols[prefix]
 	if !ok {
 		e := api.Errorf("UnknownOperationException", "X-Amz-Target %.100q names no operation of Kinesis or DynamoDB", h.Get("X-Amz-Target"))
-		return s.response("application/x-amz-json-1.1", "", answerOf(nil, e)), nil
+		return s.response(protocol{contentType: "application/x-amz-json-1.1"}, answerOf(nil, e)), nil
 	}
 	if t := h.Get("Content-Type"); strings.HasPrefix(t, "application/x-amz-cbor") {
-		e := api.Errorf("SerializationException", "kinesistest does not read Content-Type %.100s; JSON is application/x-amz-json-1.1", t)
-		return s.response(protocol.contentType, protocol.errorPrefix, answerOf(nil, e)), nil
+		if p.service != Kinesis || t != typeCBOR {
+			e := api.Errorf("SerializationException", "%s does not read Content-Type %.100s; JSON is %s", p.service, t, p.contentType)
+			return s.response(p, answerOf(nil, e)), nil
+		}
+		p.contentType = typeCBOR
 	}
-	data, e := readBody(body, length, s.bodyLimit(protocol.service))
+	data, e := readBody(body, length, s.bodyLimit(p.service))
+	if e == nil && p.contentType == typeCBOR && len(data) > 0 {
+		var err error
+		if data, err = cbor.ToJSON(data); err != nil {
+			e = api.Errorf("SerializationException", "%v", err)
+		}
+	}
 	if e != nil {
-		return s.response(protocol.contentType, protocol.errorPrefix, answerOf(nil, e)), nil
+		return s.response(p, answerOf(nil, e)), nil
 	}
-	a, err := s.faulted(ctx, &Call{Service: protocol.service, Operation: op, Client: h.Get(ClientHeader), Body: data})
+	a, err := s.faulted(ctx, &Call{Service: p.service, Operation: op, Client: h.Get(ClientHeader), Body: data})
 	if err != nil {
 		return nil, err
 	}
-	return s.response(protocol.contentType, protocol.errorPrefix, a), nil
+	return s.response(p, a), nil
 }
 
 // apply has the service answer a call.
@@ -114,20 +130,26 @@ func readBody(r io.Reader, length, limit int64) ([]byte, *api.Error) {
 }
 
 // response puts an answer in the service's form.
-func (s *Server) response(contentType, errorPrefix string, a Answer) *http.Response {
+func (s *Server) response(p protocol, a Answer) *http.Response {
 	h := http.Header{
-		"Content-Type":     {contentType},
+		"Content-Type":     {p.contentType},
 		"X-Amzn-Requestid": {s.requestID()},
 	}
 	status, body := http.StatusOK, a.Body
 	if a.Err != nil {
-		status, body = a.Err.Status, errorBody(errorPrefix, a.Err)
+		status, body = a.Err.Status, errorBody(p.errorPrefix, a.Err)
 		if status == 0 {
 			status = http.StatusBadRequest
 		}
 		h["X-Amzn-Errortype"] = []string{a.Err.Code}
 	}
-	if errorPrefix != "" { // DynamoDB
+	if p.contentType == typeCBOR && len(body) > 0 {
+		var err error
+		if body, err = cbor.FromJSON(body); err != nil { // an answer made by a fault
+			status, body = http.StatusInternalServerError, nil
+		}
+	}
+	if p.service == DynamoDB {
 		h["X-Amz-Crc32"] = []string{strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)}
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}

@@ -62,7 +62,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		e := &api.Error{Status: http.StatusNotFound, Code: "UnknownOperationException",
 			Message: "this is kinesistest; operations are POST requests with an X-Amz-Target"}
-		s.write(w, s.response("application/x-amz-json-1.1", "", answerOf(nil, e)))
+		s.write(w, s.response(protocol{contentType: "application/x-amz-json-1.1"}, answerOf(nil, e)))
 		return
 	}
 	resp, err := s.exchange(r.Context(), r.Header, r.Body, r.ContentLength)
