@@ -99,8 +99,8 @@ func (p *Producer) absorb(now instant) {
 		p.loaded(l, now)
 	}
 	for l := p.ready.Swap(nil); l != nil; {
-		next := l.next // look lets the lane be linked again
-		l.look()
+		next := l.next // attend lets the lane be linked again
+		l.attend()
 		p.review(l, now)
 		l = next
 	}

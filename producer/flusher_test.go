@@ -220,3 +220,42 @@ func TestIdleProducerSleeps(t *testing.T) {
 		w.close()
 	})
 }
+
+// The flusher looks at lanes on its own account while they ask to be looked at:
+// no request to look is lost, and none goes round in circles.
+func TestFlushRacesWithPut(t *testing.T) {
+	t.Parallel()
+	for round := range 4 {
+		p, err := producer.New(newStub(3), "s", unpaced, func(o *producer.Options) {
+			o.RecordMaxBufferedTime, o.AggregationMaxBytes = time.Duration(round)*time.Millisecond, 300
+			o.Aggregate = round%2 == 1
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for g := range 4 {
+			wg.Go(func() {
+				for i := range 2000 {
+					if err := p.PutAsync(t.Context(), producer.Record{PartitionKey: fmt.Sprint(g, i), Data: make([]byte, 100)}, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Go(func() {
+			for range 200 {
+				if err := p.Flush(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Wait()
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := p.Stats(); s.Stored != 8000 || s.BufferedBytes != 0 {
+			t.Errorf("Stats = %+v, want 8000 stored", s)
+		}
+	}
+}

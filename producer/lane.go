@@ -51,7 +51,7 @@ type lane struct {
 	state     laneState
 	open      *parcel
 	sealed    []*parcel // full; the flusher moves them to queue
-	signalled bool      // the flusher will look
+	signalled bool      // it is in Producer.ready, or about to be
 	accepted  int64
 
 	// Owned by the flusher.
@@ -124,11 +124,19 @@ func (l *lane) seal(pr *Producer, now instant) {
 	l.open = nil
 }
 
+// attend answers a signal. It alone clears signalled, when the lane is out of
+// the list of those that signalled: a lane must not be in it twice.
+func (l *lane) attend() {
+	l.mu.Lock()
+	l.signalled = false
+	l.mu.Unlock()
+	l.look()
+}
+
 // look brings the flusher's view of the lane up to date.
 func (l *lane) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.signalled = false
 	for i, p := range l.sealed {
 		l.queue = append(l.queue, p)
 		l.queueBytes += p.size()

@@ -85,8 +85,8 @@ type Options struct {
 }
 
 // Events are functions told what a Producer does. Each may be nil. They run on
-// the goroutines that make requests, several at a time, and delay nothing but
-// their own request's slot in MaxInFlight.
+// the goroutines that make requests, several at a time; one that is slow delays
+// the results of its own request.
 type Events struct {
 	// Request is called after each PutRecords call, before the results of its
 	// records are settled.
