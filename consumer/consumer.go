@@ -162,7 +162,7 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 		case errors.As(err, &fatal):
 			return err
 		case err == nil && s.ended:
-			return c.finish(work, held, r.children)
+			return c.finish(fetch, work, held, s, r.children)
 		case work.Err() != nil:
 			return context.Cause(work)
 		case r.err() != nil:
@@ -202,23 +202,34 @@ func handle(ctx context.Context, s *Shard, h Handler) error {
 	return err
 }
 
+// finishGrace is how long the end of a shard may still be written when the shard
+// is to be given up.
+const finishGrace = time.Second
+
 // finish writes the end of a shard, trying until it is written or the lease is
-// lost: the children wait for it.
-func (c *Consumer) finish(work context.Context, held *lease.Held, children []lease.Shard) error {
+// lost: the children wait for it. It may have to wait for another worker itself,
+// to which the other parent of a merge belongs. A worker that gives the shard up
+// does not: it stores how far it got, and the next one finishes.
+func (c *Consumer) finish(fetch, work context.Context, held *lease.Held, s *Shard, children []lease.Shard) error {
+	ctx, cancel := context.WithCancelCause(work)
+	defer cancel(nil)
+	stop := context.AfterFunc(fetch, func() {
+		_ = sleep(ctx, finishGrace)
+		cancel(ErrStopping)
+	})
+	defer stop()
 	for n := 0; ; n++ {
-		err := held.Finish(work, children)
-		if err == nil || errors.Is(err, lease.ErrLost) {
+		err := held.Finish(ctx, children)
+		switch {
+		case err == nil || errors.Is(err, lease.ErrLost):
 			return err
-		}
-		if work.Err() != nil {
+		case work.Err() != nil:
 			return context.Cause(work)
+		case ctx.Err() != nil:
+			return s.storeDelivered(work)
 		}
-		c.opts.checkpointFailed(CheckpointFailedInfo{
-			Stream: held.Stream().Name, ShardID: held.Shard().ID, Position: checkpoint.ShardEnd, Err: err,
-		})
-		if err := sleep(work, finishBackoff.Delay(held.Epoch().Owner, "finish", held.Shard().ID, n)); err != nil {
-			return err
-		}
+		c.opts.checkpointFailed(CheckpointFailedInfo{Stream: s.stream, ShardID: s.id, Position: checkpoint.ShardEnd, Err: err})
+		_ = sleep(ctx, finishBackoff.Delay(s.epoch.Owner, "finish", s.id, n))
 	}
 }
 

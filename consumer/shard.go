@@ -135,6 +135,17 @@ func (s *Shard) next(ctx context.Context, until time.Time) (*Batch, error) {
 	return b, err
 }
 
+// storeDelivered stores that all that was delivered is done.
+func (s *Shard) storeDelivered(ctx context.Context) error {
+	s.mu.Lock()
+	p := s.delivered
+	s.mu.Unlock()
+	if p.IsZero() {
+		return nil
+	}
+	return s.store(ctx, p)
+}
+
 // end makes the shard useless: its handler has returned.
 func (s *Shard) end() {
 	s.mu.Lock()
