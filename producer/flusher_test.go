@@ -29,7 +29,7 @@ func TestRecordsLeaveInTime(t *testing.T) {
 					w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", DelayAfter: latency})
 					var mu sync.Mutex
 					var waits []time.Duration
-					for i := range 1000 {
+					for i := range 300 {
 						put := time.Now()
 						if err := w.PutAsync(t.Context(), producer.Record{PartitionKey: fmt.Sprint(i)}, func(r producer.Result) {
 							mu.Lock()
@@ -79,12 +79,14 @@ func TestHotShardDelaysNobodyElse(t *testing.T) {
 	t.Parallel()
 	for _, aggregate := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, 4, func(o *producer.Options) { o.Aggregate, o.MaxBufferedBytes = aggregate, 1<<20 })
+			w := newWorld(t, 4, func(o *producer.Options) {
+				o.Aggregate, o.MaxBufferedBytes, o.RecordTTL = aggregate, 1<<20, 5*time.Second
+			})
 			w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Shard: "shardId-000000000002", Error: kinesistest.Throttled})
 			var mu sync.Mutex
 			var slowest time.Duration
 			stored := 0
-			for i := range 20_000 {
+			for i := range 6000 {
 				put := time.Now()
 				err := w.TryPut(producer.Record{PartitionKey: fmt.Sprint(i), Data: make([]byte, 100)}, func(r producer.Result) {
 					mu.Lock()
@@ -102,7 +104,7 @@ func TestHotShardDelaysNobodyElse(t *testing.T) {
 				time.Sleep(2 * time.Millisecond)
 			}
 			w.close()
-			if slowest > 102*time.Millisecond || stored < 14_000 {
+			if slowest > 102*time.Millisecond || stored < 4200 {
 				t.Errorf("%d stored on the other shards, the slowest after %v", stored, slowest)
 			}
 		})
@@ -116,10 +118,10 @@ func TestPaceUsesTheShardFully(t *testing.T) {
 		name      string
 		aggregate bool
 		size      int
-		want      func(s producer.Stats) float64 // of 30 s and the first burst
+		want      func(s producer.Stats) float64 // of 10 s and the first burst
 	}{
-		{"bytes", true, 1000, func(s producer.Stats) float64 { return float64(s.Bytes) / (31 << 20) }},
-		{"records", false, 10, func(s producer.Stats) float64 { return float64(s.KinesisRecords) / 31_000 }},
+		{"bytes", true, 1000, func(s producer.Stats) float64 { return float64(s.Bytes) / (11 << 20) }},
+		{"records", false, 10, func(s producer.Stats) float64 { return float64(s.KinesisRecords) / 11_000 }},
 	}
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
@@ -128,7 +130,7 @@ func TestPaceUsesTheShardFully(t *testing.T) {
 			})
 			start := time.Now()
 			data := make([]byte, tt.size)
-			for time.Since(start) < 30*time.Second {
+			for time.Since(start) < 10*time.Second {
 				if err := w.PutAsync(t.Context(), producer.Record{PartitionKey: "k", Data: data}, nil); err != nil {
 					t.Fatal(err)
 				}
@@ -155,22 +157,22 @@ func TestOutageIsNoStorm(t *testing.T) {
 		time.Sleep(time.Second)
 		before := w.Stats().Requests
 		heal := w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Error: internalFailure})
-		for i := range 10_000 {
+		for i := range 3000 {
 			if err := w.send(fmt.Sprint(i), fmt.Sprint("down ", i)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(5 * time.Minute)
-		if n := w.Stats().Requests - before; n > 400 {
-			t.Errorf("%d requests in 5 minutes of outage", n)
+		time.Sleep(2 * time.Minute)
+		if n := w.Stats().Requests - before; n > 160 {
+			t.Errorf("%d requests in 2 minutes of outage", n)
 		}
 		heal()
 		time.Sleep(11 * time.Second) // twice the longest back-off
-		if n := w.ended(); n != 11_000 {
-			t.Errorf("%d of 11000 have a result", n)
+		if n := w.ended(); n != 4000 {
+			t.Errorf("%d of 4000 have a result", n)
 		}
 		w.close()
-		if got := w.check(); got[producer.Stored] != 11_000 {
+		if got := w.check(); got[producer.Stored] != 4000 {
 			t.Errorf("outcomes %v", got)
 		}
 	})
