@@ -180,7 +180,7 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 		failures++
 		c.opts.handlerFailed(HandlerFailedInfo{Stream: s.stream, ShardID: s.id, Err: err, Failures: failures, Retry: pause})
 		if sleep(fetch, pause) != nil {
-			return nil
+			return err // what the lease engine is told when the shard is given up
 		}
 	}
 }
