@@ -74,7 +74,7 @@ func TestCancelledTransactionChangesNothing(t *testing.T) {
 	if got, want := cancelled.ErrorMessage(), "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed]"; got != want {
 		t.Errorf("message = %q, want %q", got, want)
 	}
-	if diff := cmp.Diff(newLease("a", "worker-A", 3), item(cancelled.CancellationReasons[1].Item), ignoreUnexported); diff != "" {
+	if diff := cmp.Diff(newLease("a", "worker-A", 3), cancelled.CancellationReasons[1].Item, ignoreUnexported); diff != "" {
 		t.Errorf("row in the reasons (-want +got):\n%s", diff)
 	}
 	if items, err := s.Items("leases"); err != nil || len(items) != 1 || items[0]["leaseOwner"].Text() != "worker-A" {
