@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type options struct {
 	until    int64
 	aws      awsclients.Flags
 }
+
+// appName is what DynamoDB takes for the name of a table.
+var appName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 
 // parse reads the command line. flag.ErrHelp means that help was asked for and
 // given; any other error names the flag that is wrong.
@@ -59,6 +63,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	bad(fs.NArg() == 0, "unexpected argument %q: consume takes flags only", fs.Arg(0))
 	bad(o.stream != "", "-stream is missing")
 	bad(o.app != "", "-app is missing")
+	bad(o.app == "" || appName.MatchString(o.app), "-app %q is not 3 to 255 letters, digits, '_', '.' and '-'", o.app)
 	bad(o.failover >= time.Second && o.failover <= time.Hour, "-failover %v is not from 1s to 1h", o.failover)
 	bad(o.every >= 0, "-checkpoint-every %d is negative", o.every)
 	bad(o.runFor >= 0, "-run-for %v is negative", o.runFor)

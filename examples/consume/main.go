@@ -2,7 +2,8 @@
 // JSON line for every thing that happens: a lease gained or lost, a record, a
 // checkpoint, the end of a shard. What to watch: start it two or three times with
 // the same -app and see the shards being shared; kill one and see the others
-// take over. SIGTERM or Ctrl-C stops it gracefully.
+// take over. SIGTERM or Ctrl-C stops it gracefully, a closed output too. What goes
+// wrong meanwhile and passes is told on standard error.
 //
 //	go run ./examples/consume -stream clicks -app clicks-app
 //	go run ./examples/consume -endpoint http://127.0.0.1:4567 -stream clicks -app clicks-app -worker w1 -until 1000
@@ -14,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -27,7 +29,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop)   // a second signal ends the program at once
+	signal.Ignore(syscall.SIGPIPE) // a write to a closed pipe fails instead
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -38,19 +41,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	if err == nil {
-		if err = consume(ctx, o, stdout); err == nil {
-			return 0
-		}
+	if err != nil {
+		fmt.Fprintln(stderr, "consume:", err)
+		return 2
+	}
+	if err := consume(ctx, o, stdout, stderr); err != nil {
 		fmt.Fprintln(stderr, "consume:", err)
 		return 1
 	}
-	fmt.Fprintln(stderr, "consume:", err)
-	return 2
+	return 0
 }
 
 // consume reads until ctx ends, the time is up or enough records were read.
-func consume(ctx context.Context, o *options, stdout io.Writer) error {
+func consume(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	streams, err := o.aws.Kinesis(ctx)
 	if err != nil {
 		return err
@@ -68,11 +71,10 @@ func consume(ctx context.Context, o *options, stdout io.Writer) error {
 	if o.runFor > 0 {
 		defer time.AfterFunc(o.runFor, func() { cancel(errDone) }).Stop()
 	}
-	log := &journal{w: stdout, worker: o.worker, fail: func(err error) { cancel(err) }}
+	log := &journal{w: stdout, worker: o.worker, fail: cancel}
 	c, err := consumer.New(streams, store, o.stream, func(c *consumer.Options) {
 		c.Start = o.start
-		c.Events.HandlerFailed = func(i consumer.HandlerFailedInfo) { log.failed(i.Stream, i.ShardID, i.Err) }
-		c.Events.ReadFailed = func(i consumer.ReadFailedInfo) { log.failed(i.Stream, i.ShardID, i.Err) }
+		c.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 		c.Lease = func(l *lease.Options) {
 			l.WorkerID = o.worker
 			l.FailoverTime = o.failover
@@ -89,19 +91,16 @@ func consume(ctx context.Context, o *options, stdout io.Writer) error {
 	err = c.Run(ctx, func(ctx context.Context, s *consumer.Shard) error {
 		return consumer.EachRecord(func(ctx context.Context, r *consumer.Record) error {
 			n := read.Add(1)
-			if o.until > 0 && n > o.until {
+			if o.until > 0 && n >= o.until {
 				cancel(errDone)
+			}
+			if o.until > 0 && n > o.until {
 				return errDone // more than was asked for: the next reader has it
 			}
-			log.record(s.Stream(), s.ID(), r)
-			if n == o.until {
-				cancel(errDone)
-			}
-			return log.err()
+			return log.record(s.Stream(), s.ID(), r)
 		}, each)(ctx, s)
 	})
-	log.write(event{Kind: "stopped", Stream: o.stream})
-	return errors.Join(err, log.err())
+	return errors.Join(err, log.write(event{Kind: "stopped", Stream: o.stream}))
 }
 
 var errDone = errors.New("done")

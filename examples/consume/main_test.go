@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -133,22 +135,67 @@ func TestConsumeGoesOnWhereItStopped(t *testing.T) {
 func TestConsumeNamesBadFlags(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ args, want string }{
-		{"-app a", "-stream is missing"},
+		{"-app app", "-stream is missing"},
 		{"-stream s", "-app is missing"},
-		{"-stream s -app a -position YESTERDAY", "-position"},
-		{"-stream s -app a -position AT_TIMESTAMP=noon", "-position"},
-		{"-stream s -app a -failover 10ms", "-failover"},
-		{"-stream s -app a -checkpoint-every -1", "-checkpoint-every"},
-		{"-stream s -app a -until -1", "-until"},
-		{"-stream s -app a -run-for -1s", "-run-for"},
-		{"-stream s -app a -endpoint nowhere", "-endpoint"},
-		{"-stream s -app a extra", "extra"},
-		{"-stream s -app a -bogus", "-bogus"},
+		{"-stream s -app app -position YESTERDAY", "-position"},
+		{"-stream s -app app -position AT_TIMESTAMP=noon", "-position"},
+		{"-stream s -app a", "-app"},
+		{"-stream s -app app -failover 10ms", "-failover"},
+		{"-stream s -app app -checkpoint-every -1", "-checkpoint-every"},
+		{"-stream s -app app -until -1", "-until"},
+		{"-stream s -app app -run-for -1s", "-run-for"},
+		{"-stream s -app app -endpoint nowhere", "-endpoint"},
+		{"-stream s -app app extra", "extra"},
+		{"-stream s -app app -bogus", "-bogus"},
 	}
 	for _, tt := range tests {
 		var stdout, stderr bytes.Buffer
 		if code := run(context.Background(), strings.Fields(tt.args), &stdout, &stderr); code != 2 || !strings.Contains(stderr.String(), tt.want) {
 			t.Errorf("%s: status %d, %q; want 2 and a sentence with %s", tt.args, code, &stderr, tt.want)
 		}
+	}
+}
+
+// brokenPipe takes some lines and then no more.
+type brokenPipe struct {
+	bytes.Buffer
+	lines int
+}
+
+func (p *brokenPipe) Write(b []byte) (int, error) {
+	if p.lines--; p.lines < 0 {
+		return 0, syscall.EPIPE
+	}
+	return p.Buffer.Write(b)
+}
+
+// An output that is closed, as by head, stops the program, and what it did not
+// print the next run prints.
+func TestConsumeStopsWhenItsOutputIsClosed(t *testing.T) {
+	t.Parallel()
+	url := serve(t, 10)
+	args := []string{"-endpoint", url, "-stream", "clicks", "-app", "pipe-app", "-failover", "1s", "-run-for", "60s"}
+	out, stderr := &brokenPipe{lines: 5}, &bytes.Buffer{}
+	if code := run(t.Context(), args, out, stderr); code != 1 || !strings.Contains(stderr.String(), "broken pipe") {
+		t.Errorf("exit status %d: %s", code, stderr)
+	}
+	printed := strings.Count(out.String(), `"event":"record"`)
+	rest := of(consumed(t, append(args, "-until", strconv.Itoa(13-printed))...), "record")
+	if len(rest) != 13-printed {
+		t.Errorf("%d records printed before and %d after, want 13 together", printed, len(rest))
+	}
+}
+
+// A limit reached on one shard is no failure on another.
+func TestConsumeStopsQuietlyAtItsLimit(t *testing.T) {
+	t.Parallel()
+	url := serve(t, 200)
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"-endpoint", url, "-stream", "clicks", "-app", "limit-app", "-until", "50", "-failover", "1s"}, &stdout, &stderr)
+	if n := strings.Count(stdout.String(), `"event":"record"`); code != 0 || n != 50 || stderr.Len() > 0 {
+		t.Errorf("status %d, %d records, standard error %q; want 0, 50, nothing", code, n, &stderr)
+	}
+	if !strings.Contains(stdout.String()[strings.LastIndex(strings.TrimSpace(stdout.String()), "\n")+1:], `"event":"stopped"`) {
+		t.Errorf("the last line is not stopped:\n%s", &stdout)
 	}
 }

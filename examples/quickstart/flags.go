@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 
 	"github.com/kinesis-go/kinesis/examples/internal/awsclients"
 	"github.com/kinesis-go/kinesis/examples/internal/lines"
@@ -27,6 +28,12 @@ type options struct {
 
 	ownApp bool // the application's name was made up, so its table may go too
 }
+
+// What DynamoDB takes for the name of a table and Kinesis for that of a stream.
+var (
+	appName    = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+	streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+)
 
 // embedded reports whether the run brings its own server.
 func (o *options) embedded() bool {
@@ -71,6 +78,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	bad(o.workers >= 1 && o.workers <= 100, "-workers %d is not from 1 to 100", o.workers)
 	bad(o.key >= 0, "-key %d is negative: fields are counted from 1, and 0 means a hash of the line", o.key)
 	bad(o.key == 0 || o.input != "", "-key %d needs -input", o.key)
+	bad(o.app == "" || appName.MatchString(o.app), "-app %q is not 3 to 255 letters, digits, '_', '.' and '-'", o.app)
+	bad(o.stream == "" || streamName.MatchString(o.stream), "-stream %q is not 1 to 128 letters, digits, '_', '.' and '-'", o.stream)
 	bad(o.input == "" || !set["records"], "-records and -input exclude each other: every line of the file is put")
 	if o.input != "" {
 		if st, err := os.Stat(o.input); err != nil {
@@ -119,8 +128,11 @@ func (o *options) feed() (feed, io.Closer, error) {
 	r := lines.NewReader(f, lines.MaxBytes)
 	read := func() (string, []byte, error) {
 		line, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return "", nil, io.EOF
+		}
 		if err != nil {
-			return "", nil, err
+			return "", nil, fmt.Errorf("-input %s: %w", o.input, err)
 		}
 		done += int64(len(line)) + 1
 		return lines.Key(line, o.key), line, nil

@@ -20,9 +20,14 @@ import (
 )
 
 const (
-	// failover is short so that a watcher sees a crashed worker's shards move.
-	// The library's default is 10 s, which is what Java workers expect.
-	failover = 2 * time.Second
+	// failover is short so that a watcher sees a crashed worker's shards move, and
+	// so are the polls. The library's defaults are 10 s, which is what Java workers
+	// expect, and 1 s. Both are stretched for each shard: this one process has to
+	// poll and to renew all of them.
+	failover         = 2 * time.Second
+	failoverPerShard = 10 * time.Millisecond
+	poll             = 200 * time.Millisecond
+	pollPerShard     = 2 * time.Millisecond
 
 	// checkpointEvery is short for the same reason: the table is to show where
 	// everyone stands.
@@ -36,6 +41,7 @@ type fleet struct {
 	dynamo  *dynamodb.Client
 	stream  string
 	app     string
+	shards  int
 	start   consumer.Start
 	deliver func(shard string, r *consumer.Record)
 	events  lease.Events // beside the fleet's own
@@ -66,11 +72,11 @@ func (f *fleet) add(ctx context.Context, name string) error {
 	}
 	c, err := consumer.New(streams, store, f.stream, func(o *consumer.Options) {
 		o.Start = f.start
-		o.PollInterval = 200 * time.Millisecond
+		o.PollInterval = poll + time.Duration(f.shards)*pollPerShard
 		o.Events.HandlerFailed = func(i consumer.HandlerFailedInfo) { f.failed(w, i) }
 		o.Lease = func(l *lease.Options) {
 			l.WorkerID = name
-			l.FailoverTime = failover
+			l.FailoverTime = failover + time.Duration(f.shards)*failoverPerShard
 			l.Events = f.watch(w)
 		}
 	})

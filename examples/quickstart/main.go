@@ -20,11 +20,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/kinesis-go/kinesis/examples/internal/verdict"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -39,17 +41,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "quickstart:", err)
 		return 2
 	}
-	s, err := newShow(ctx, o, stdout)
-	if err != nil {
-		fmt.Fprintln(stderr, "quickstart:", err)
-		return 1
-	}
+	s := &show{opts: o, out: newScreen(stdout), errs: stderr, verdict: verdict.New()}
 	ok, err := s.play(ctx)
-	if err != nil {
+	s.clean(context.WithoutCancel(ctx))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(stderr, "quickstart: interrupted, so there is no verdict")
+		return 1
+	case err != nil:
 		fmt.Fprintln(stderr, "quickstart:", err)
 		return 1
-	}
-	if !ok {
+	case !ok:
 		return 1
 	}
 	return 0

@@ -25,7 +25,13 @@ func newScreen(w io.Writer) *screen {
 	return s
 }
 
-const clearLine = "\r\x1b[K"
+const (
+	clearLine = "\r\x1b[K"
+
+	// A live line longer than the terminal is wide is cut by it: wrapped, it could
+	// not be cleared.
+	wrapOff, wrapOn = "\x1b[?7l", "\x1b[?7h"
+)
 
 // say prints a line above the live one.
 func (s *screen) say(format string, args ...any) {
@@ -68,9 +74,8 @@ func (s *screen) live(status func() string) (stop func()) {
 func (s *screen) show(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	const width = 150 // a longer line would wrap and stay behind
-	if r := []rune(line); len(r) > width {
-		line = string(r[:width-1]) + "…"
+	if line != "" {
+		line = wrapOff + line + wrapOn
 	}
 	if s.line != "" || line != "" {
 		fmt.Fprint(s.w, clearLine, line)

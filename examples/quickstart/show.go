@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/consumer"
@@ -34,6 +35,7 @@ const (
 type show struct {
 	opts    *options
 	out     *screen
+	errs    io.Writer
 	server  *kinesistest.Server // nil on AWS or another server
 	stream  *stream
 	tables  *dynamodb.Client
@@ -50,15 +52,15 @@ type show struct {
 	workers  int // started so far
 }
 
-// newShow prepares everything but starts nothing that runs.
-func newShow(ctx context.Context, o *options, stdout io.Writer) (*show, error) {
-	s := &show{opts: o, out: newScreen(stdout), verdict: verdict.New()}
+// prepare makes everything that the run needs.
+func (s *show) prepare(ctx context.Context) error {
+	o := s.opts
 	if o.digest {
 		s.verdict.KeepDigests("")
 	}
 	streams, err := s.clients(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.stream = &stream{client: streams, name: o.stream}
 	if o.embedded() {
@@ -66,17 +68,17 @@ func newShow(ctx context.Context, o *options, stdout io.Writer) (*show, error) {
 		s.stream.largest = 10 << 10
 	}
 	if err := s.stream.create(ctx, o.shards); err != nil {
-		return nil, err
+		return err
 	}
 	if s.started, err = s.learn(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	start := consumer.FromTrimHorizon()
 	if !s.stream.created {
 		start = consumer.FromTime(time.Now().Add(-time.Second)) // what is in it is not ours
 	}
 	s.fleet = &fleet{
-		kinesis: streams, dynamo: s.tables, stream: s.stream.name, app: o.app,
+		kinesis: streams, dynamo: s.tables, stream: s.stream.name, app: o.app, shards: s.started,
 		start: start, board: newBoard(), deliver: s.delivered, say: s.out.say,
 		events: lease.Events{CheckpointStored: s.trim},
 	}
@@ -85,7 +87,7 @@ func newShow(ctx context.Context, o *options, stdout io.Writer) (*show, error) {
 			p.RateLimit = 0 // full speed: the embedded server runs without limits
 		}
 	})
-	return s, err
+	return err
 }
 
 // clients connects to the server that the flags name, or brings one.
@@ -105,7 +107,9 @@ func (s *show) clients(ctx context.Context) (streams *kinesis.Client, err error)
 // play runs the show and reports whether every record arrived once, in order.
 func (s *show) play(ctx context.Context) (ok bool, err error) {
 	began := time.Now()
-	defer s.clean(context.WithoutCancel(ctx))
+	if err := s.prepare(ctx); err != nil {
+		return false, err
+	}
 	s.out.say("stream %s with %d shards, %d workers of application %s", s.stream.name, s.started, s.opts.workers, s.opts.app)
 	for range s.opts.workers {
 		if err := s.hire(ctx); err != nil {
@@ -123,7 +127,7 @@ func (s *show) play(ctx context.Context) (ok bool, err error) {
 	}
 	stopLive()
 	if err != nil {
-		return false, errors.Join(err, s.fleet.stop())
+		return false, err
 	}
 	s.pause(ctx, 3*checkpointEvery) // for the positions of the last records
 	s.out.say("\nlease table %s:", s.opts.app)
@@ -216,24 +220,36 @@ func (s *show) status() string {
 	}, " · ")
 }
 
-// clean removes what the run made on a server that outlives it.
+// clean ends what still runs after a failure and removes what the run made on a
+// server that outlives it. What it has to say does not come behind the last line.
 func (s *show) clean(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if s.puts != nil {
+		_ = s.puts.Close(ctx) // a run that did well has closed it
+	}
+	if s.fleet != nil {
+		_ = s.fleet.stop()
+	}
 	if err := s.verdict.Close(); err != nil {
-		s.out.say("%v", err)
+		fmt.Fprintln(s.errs, "quickstart:", err)
 	}
 	if s.server != nil {
 		s.server.Close()
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
+	if s.stream == nil {
+		return
+	}
 	if err := s.stream.delete(ctx); err != nil {
-		s.out.say("stream %s is left over: %v", s.stream.name, err)
+		fmt.Fprintf(s.errs, "quickstart: stream %s is left over: %v\n", s.stream.name, err)
 	}
 	if !s.opts.ownApp {
 		return
 	}
-	if _, err := s.tables.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &s.opts.app}); err != nil {
-		s.out.say("table %s is left over: %v", s.opts.app, err)
+	_, err := s.tables.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &s.opts.app})
+	var none *types.ResourceNotFoundException
+	if err != nil && !errors.As(err, &none) {
+		fmt.Fprintf(s.errs, "quickstart: table %s is left over: %v\n", s.opts.app, err)
 	}
 }
