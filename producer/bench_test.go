@@ -172,7 +172,7 @@ func BenchmarkPutParallel(b *testing.B) {
 }
 
 func BenchmarkPut(b *testing.B) {
-	p, err := producer.New(newStub(4), "s", unpaced, func(o *producer.Options) { o.RecordMaxBufferedTime = 0 })
+	p, err := producer.New(newStub(4), "s", unpaced, func(o *producer.Options) { o.RecordMaxBufferedTime = 5 * time.Millisecond })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func BenchmarkPut(b *testing.B) {
 	ctx := b.Context()
 	b.ReportAllocs()
 	before := processTime()
-	b.SetParallelism(100)
+	b.SetParallelism(1000)
 	b.RunParallel(func(pb *testing.PB) {
 		i := 0
 		for pb.Next() {

@@ -54,6 +54,30 @@ func TestMemoryOfOutstandingRecords(t *testing.T) {
 	}
 }
 
+// Not parallel: allocations are counted for the process.
+func TestPutAsyncDoesNotAllocate(t *testing.T) {
+	p, err := producer.New(newStub(4), "s", unpaced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks, data, i := keys(1000), make([]byte, 100), 0
+	put := func() {
+		i++
+		if err := p.PutAsync(t.Context(), producer.Record{PartitionKey: ks[i%len(ks)], Data: data}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50_000 {
+		put()
+	}
+	if n := testing.AllocsPerRun(50_000, put); n != 0 {
+		t.Errorf("PutAsync allocates %v times", n)
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()
