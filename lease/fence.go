@@ -213,18 +213,13 @@ func (h *Held) renew(ctx context.Context) {
 		return !time.Now().Before(h.renewAt)
 	}
 	began := time.Now()
-	var rate *float64
-	measured := false
+	var m measurement
 	err := h.write(ctx, resolveLater, func(seen Row) (Write, error) {
 		if !due() {
 			return Write{}, errNoWrite
 		}
-		if !measured {
-			h.mu.Lock()
-			rate, measured = h.meter.take(time.Now()), true
-			h.mu.Unlock()
-		}
-		return Write{Op: Renew, Seen: seen, Throughput: rate}, nil
+		m.sample(h)
+		return Write{Op: Renew, Seen: seen, Throughput: m.rate}, nil
 	})
 	if err == nil || errors.Is(err, ErrLost) {
 		return

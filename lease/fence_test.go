@@ -145,6 +145,43 @@ func TestCheckpointCountsAsARenewal(t *testing.T) {
 	})
 }
 
+// Leaders balance by the throughput in the rows. Frequent checkpoints leave no
+// renewal to carry it.
+func TestThroughputIsReportedHoweverOftenCheckpointsAre(t *testing.T) {
+	t.Parallel()
+	for _, every := range []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			holdOne(t, func(store *faulty, _, work context.Context, h *lease.Held) {
+				rateAfter := func(d time.Duration, bytes int) float64 {
+					for end, n := time.Now().Add(d), int64(0); time.Now().Before(end); n++ {
+						time.Sleep(100 * time.Millisecond)
+						h.Observe(bytes)
+						if n%int64(every/(100*time.Millisecond)) > 0 {
+							continue
+						}
+						p := checkpoint.Position{SequenceNumber: "1", SubSequenceNumber: time.Now().UnixMilli()}
+						if err := h.Checkpoint(work, p); err != nil {
+							t.Error(err)
+						}
+					}
+					row, err := store.Row(work, shardID(0))
+					if err != nil || row.Throughput == nil {
+						t.Errorf("checkpoints every %v: row %+v, %v, want a throughput", every, row, err)
+						return 0
+					}
+					return *row.Throughput
+				}
+				if got := rateAfter(time.Minute, 10<<10); got < 95 || got > 101 { // the store takes its time
+					t.Errorf("checkpoints every %v: %v KiB/s in the row, want about 100", every, got)
+				}
+				if got := rateAfter(time.Minute, 1<<10); got > 11 {
+					t.Errorf("checkpoints every %v: %v KiB/s in the row a minute after it fell to 10", every, got)
+				}
+			})
+		})
+	}
+}
+
 // A lease taken without waiting, as a KCL 2.x worker does: the work context ends
 // at the next renewal, and nothing is stored after the theft.
 func TestStolenLeaseEndsAtTheNextRenewal(t *testing.T) {

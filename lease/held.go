@@ -142,6 +142,7 @@ func (h *Held) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 		return fmt.Errorf("lease: checkpoint %s: SHARD_END is stored by Finish", h.key)
 	}
 	stored := false
+	var m measurement
 	err := h.write(ctx, resolveNow, func(seen Row) (Write, error) {
 		switch c := p.Compare(seen.Checkpoint); {
 		case seen.Finished():
@@ -152,7 +153,8 @@ func (h *Held) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 			return Write{}, errNoWrite
 		}
 		stored = true
-		return Write{Op: Checkpoint, Seen: seen, Checkpoint: p}, nil
+		m.sample(h)
+		return Write{Op: Checkpoint, Seen: seen, Checkpoint: p, Throughput: m.rate}, nil
 	})
 	if err == nil && stored {
 		call(h.m.events.CheckpointStored, CheckpointInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: h.Epoch(), Position: p})
@@ -266,8 +268,26 @@ func (h *Held) renewed(issued time.Time, row Row) {
 	h.renewAt = issued.Add(t.renew - spread)
 }
 
+// A measurement is taken at most once for a write, however often that is built.
+type measurement struct {
+	rate *float64 // nil if there is nothing to report
+	made bool
+}
+
+func (m *measurement) sample(h *Held) {
+	if m.made {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.rate, m.made = h.meter.take(time.Now(), h.m.timing.renew/2), true
+}
+
 // meter measures the throughput of a lease as the KCL does: bytes per interval
-// between renewals, smoothed. The zero meter has measured nothing.
+// between reports, smoothed. The zero meter has measured nothing.
+//
+// Renewals report it, and checkpoints, since there are no renewals beside
+// frequent checkpoints.
 type meter struct {
 	bytes int64
 	since time.Time
@@ -279,14 +299,17 @@ func (m *meter) seed(rate float64) { m.rate, m.known = rate, true }
 
 func (m *meter) add(bytes int) { m.bytes += int64(bytes) }
 
-// take closes the interval and returns the rate, nil if there never was any.
-func (m *meter) take(now time.Time) *float64 {
-	elapsed := now.Sub(m.since).Seconds()
-	if m.since.IsZero() || elapsed <= 0 {
+// take closes the interval and returns the rate. It returns nil if there never
+// was any, and if the interval is shorter than least, which goes on then.
+func (m *meter) take(now time.Time, least time.Duration) *float64 {
+	if m.since.IsZero() {
 		m.since = now
+	}
+	elapsed := now.Sub(m.since)
+	if elapsed < least {
 		return nil
 	}
-	sample := float64(m.bytes) / 1024 / elapsed
+	sample := float64(m.bytes) / 1024 / elapsed.Seconds()
 	switch {
 	case m.known:
 		m.rate = (m.rate + sample) / 2

@@ -31,8 +31,9 @@ const (
 	// the leaving worker. The counter stays. There must be no handover yet.
 	Handoff
 
-	// Checkpoint stores Write.Checkpoint, and Write.Children unless empty, raises
-	// the counter, clears what was pending, sets the switches to 0. Fenced.
+	// Checkpoint stores Write.Checkpoint, Write.Children unless empty and
+	// Write.Throughput unless nil, raises the counter, clears what was pending,
+	// sets the switches to 0. Fenced.
 	Checkpoint
 
 	// Prepare announces Write.Pending and raises the counter. Fenced.
@@ -84,7 +85,7 @@ type Write struct {
 	Pending    *Pending            // Prepare
 	Children   []string            // Checkpoint, SetChildren; sorted
 	Range      *HashRange          // SetRange
-	Throughput *float64            // Renew
+	Throughput *float64            // Renew, Checkpoint
 }
 
 // Key returns the key of the row that w changes.
@@ -202,6 +203,9 @@ func (w *Write) change(row *Row) {
 		row.Checkpoint, row.Pending, row.Switches = w.Checkpoint, nil, 0
 		if w.Op == Checkpoint && len(w.Children) > 0 {
 			row.Children = slices.Clone(w.Children)
+		}
+		if w.Op == Checkpoint && w.Throughput != nil {
+			row.Throughput = clonePtr(w.Throughput)
 		}
 	case Prepare:
 		row.Pending = &Pending{At: w.Pending.At, State: slices.Clone(w.Pending.State)}

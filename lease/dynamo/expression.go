@@ -97,9 +97,7 @@ func expressionOf(w lease.Write) *expression {
 		x.set(attrEnd, str(w.Range.End.String()))
 		return x
 	case lease.Renew:
-		if w.Throughput != nil {
-			x.set(attrThroughput, float(*w.Throughput))
-		}
+		x.setThroughput(w)
 	case lease.Take, lease.Assign:
 		x.setOwner(w)
 	case lease.Release:
@@ -108,7 +106,10 @@ func expressionOf(w lease.Write) *expression {
 		} else {
 			x.setOwner(w)
 		}
-	case lease.Checkpoint, lease.Rewind:
+	case lease.Checkpoint:
+		x.setCheckpoint(w)
+		x.setThroughput(w)
+	case lease.Rewind:
 		x.setCheckpoint(w)
 	case lease.Prepare:
 		x.setPending(w.Pending)
@@ -178,6 +179,12 @@ func (x *expression) setCheckpoint(w lease.Write) {
 	x.remove(attrPendingState)
 	if w.Op == lease.Checkpoint && len(w.Children) > 0 {
 		x.set(attrChildren, set(w.Children))
+	}
+}
+
+func (x *expression) setThroughput(w lease.Write) {
+	if w.Throughput != nil {
+		x.set(attrThroughput, float(*w.Throughput))
 	}
 }
 

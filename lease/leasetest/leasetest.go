@@ -157,7 +157,7 @@ func life(t *testing.T) []func(r lease.Row) lease.Write {
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Handoff, Seen: r, Owner: "b"} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
 		func(r lease.Row) lease.Write {
-			return lease.Write{Op: lease.Checkpoint, Seen: r, Checkpoint: pending.At}
+			return lease.Write{Op: lease.Checkpoint, Seen: r, Checkpoint: pending.At, Throughput: &rate}
 		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Release, Seen: r} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Take, Seen: r, Owner: "c"} },
