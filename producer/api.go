@@ -9,7 +9,9 @@ import (
 // KinesisAPI is what a Producer calls. A *kinesis.Client is one.
 //
 // The producer switches the client's own retries off for each call, since two
-// retry loops fight; every other setting of the client stays as it is.
+// retry loops fight; every other setting of the client stays as it is. An
+// implementation may not keep a PutRecordsInput, nor the bytes in it, when
+// PutRecords has returned: they are the producer's and used again.
 type KinesisAPI interface {
 	PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)

@@ -18,14 +18,13 @@ const (
 	smithy      = "github.com/aws/smithy-go/..."
 	errgroup    = "golang.org/x/sync/errgroup"
 	semaphore   = "golang.org/x/sync/semaphore"
-	protowire   = "google.golang.org/protobuf/encoding/protowire"
 )
 
 // arrows says what the non-test files of a package may import besides the
 // standard library; paths without a dot in their first element are ours.
 var arrows = map[string][]string{
 	".":               nil, // documentation
-	"aggregation":     {"internal/shardmap", protowire},
+	"aggregation":     {"internal/shardmap"},
 	"checkpoint":      nil,
 	"lease":           {"checkpoint", "internal/shardmap", "internal/pace", errgroup},
 	"lease/dynamo":    {"lease", "checkpoint", "internal/shardmap", sdkCore, sdkDynamoDB, smithy},
