@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/kinesis-go/kinesis/kinesistest"
 )
 
 // play runs the program in a bubble, where waiting costs nothing, and returns
@@ -109,5 +111,62 @@ func TestQuickstartNamesBadFlags(t *testing.T) {
 		if status := run(context.Background(), strings.Fields(tt.args), &out, &errs); status != 2 || !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("%s: status %d, %q; want 2 and a sentence that names %s", tt.args, status, &errs, tt.want)
 		}
+	}
+}
+
+// An application's table belongs to one stream: what it says of shards would be
+// taken for the shards of the next.
+func TestQuickstartRefusesTheTableOfAnotherStream(t *testing.T) {
+	t.Parallel()
+	srv := kinesistest.NewServer(kinesistest.Unthrottled)
+	t.Cleanup(srv.Close)
+	url, err := srv.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-endpoint", url, "-app", "mine", "-records", "100", "-shards", "2", "-workers", "2"}
+	var out, errs bytes.Buffer
+	if status := run(t.Context(), args, &out, &errs); status != 0 || !lastLine.Match(out.Bytes()) {
+		t.Fatalf("first run: status %d, %s\n%s", status, &errs, &out)
+	}
+	out.Reset()
+	if status := run(t.Context(), args, &out, &errs); status != 1 || !strings.Contains(errs.String(), "-app mine") {
+		t.Errorf("second run: status %d, %q; want 1 and a sentence that names -app\n%s", status, &errs, &out)
+	}
+}
+
+// canceller cancels when a text is printed.
+type canceller struct {
+	bytes.Buffer
+	at     string
+	cancel context.CancelFunc
+}
+
+func (c *canceller) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), c.at) {
+		c.cancel()
+	}
+	return c.Buffer.Write(b)
+}
+
+// An interrupted run says so, ends what it started and gives no verdict.
+func TestQuickstartCanBeInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"", "stream trades", "worker-1:", "25.0%", "50.0%", "75.0%", "lease table"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				var errs bytes.Buffer
+				out := &canceller{at: at, cancel: cancel}
+				if at == "" {
+					cancel()
+				}
+				status := run(ctx, []string{"-records", "5000"}, out, &errs)
+				if status != 1 || strings.Contains(out.String(), "\nput ") || errs.String() != "quickstart: interrupted, so there is no verdict\n" {
+					t.Errorf("status %d, %q\n%s", status, &errs, out)
+				}
+			})
+		})
 	}
 }

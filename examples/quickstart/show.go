@@ -73,6 +73,9 @@ func (s *show) prepare(ctx context.Context) error {
 	if s.started, err = s.learn(ctx); err != nil {
 		return err
 	}
+	if err := s.checkTable(ctx); err != nil {
+		return err
+	}
 	start := consumer.FromTrimHorizon()
 	if !s.stream.created {
 		start = consumer.FromTime(time.Now().Add(-time.Second)) // what is in it is not ours
@@ -88,6 +91,23 @@ func (s *show) prepare(ctx context.Context) error {
 		}
 	})
 	return err
+}
+
+// checkTable refuses a lease table that is older than the stream. Its rows name
+// the shards of another stream, as done, and shards are numbered alike.
+func (s *show) checkTable(ctx context.Context) error {
+	if s.server != nil || !s.stream.created {
+		return nil
+	}
+	_, err := s.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.opts.app})
+	var none *types.ResourceNotFoundException
+	if err == nil {
+		return fmt.Errorf("-app %s: there is a lease table of that name, of another stream: take another name, or none", s.opts.app)
+	}
+	if errors.As(err, &none) {
+		return nil
+	}
+	return fmt.Errorf("describe table %s: %w", s.opts.app, err)
 }
 
 // clients connects to the server that the flags name, or brings one.
