@@ -8,8 +8,9 @@ import (
 
 // KinesisAPI is what a consumer asks of Kinesis. *kinesis.Client provides it.
 //
-// Its retries are switched off for each call: a consumer has its own back-off,
-// which knows the shard. Timeouts are the consumer's too.
+// Its retries are switched off for each call but the first, which finds the
+// stream: a consumer has its own back-off, which knows the shard. Timeouts are
+// the consumer's too.
 type KinesisAPI interface {
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
 	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)

@@ -1,12 +1,14 @@
 package consumer
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/kinesis-go/kinesis/aggregation"
+	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 )
 
@@ -59,3 +61,32 @@ func BenchmarkUnpack(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkEachRecord measures what EachRecord adds to a call of the function.
+func BenchmarkEachRecord(b *testing.B) {
+	batch := &Batch{Records: make([]Record, 10_000)}
+	for i := range batch.Records {
+		batch.Records[i].Position = checkpoint.Position{SequenceNumber: "49590338271490256608559692538361571095921575989136588898", SubSequenceNumber: int64(i)}
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	alive := func() error { return nil }
+	h := EachRecord(func(context.Context, *Record) error { return nil })
+	b.ReportAllocs()
+	for b.Loop() {
+		s := NewShard("clicks", "shardId-000000000000", []*Batch{batch}, nil, nil)
+		s.source = &judged{s.source, judge(ctx, ctx, alive)}
+		if err := h(ctx, s); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
+}
+
+// judged is a batchSource that is stopped as a reader is.
+type judged struct {
+	batchSource
+	judge func() error
+}
+
+func (j *judged) err() error { return j.judge() }

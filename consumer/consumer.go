@@ -212,12 +212,17 @@ const finishGrace = time.Second
 // does not: it stores how far it got, and the next one finishes.
 func (c *Consumer) finish(fetch, work context.Context, held *lease.Held, s *Shard, children []lease.Shard) error {
 	ctx, cancel := context.WithCancelCause(work)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	defer cancel(nil)
-	stop := context.AfterFunc(fetch, func() {
-		_ = sleep(ctx, finishGrace)
-		cancel(ErrStopping)
+	wg.Go(func() {
+		select {
+		case <-fetch.Done():
+			_ = sleep(ctx, finishGrace)
+			cancel(ErrStopping)
+		case <-ctx.Done():
+		}
 	})
-	defer stop()
 	for n := 0; ; n++ {
 		err := held.Finish(ctx, children)
 		switch {

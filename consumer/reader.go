@@ -16,7 +16,7 @@ import (
 // The goroutine is owned by whoever called startReader, who ends it with stop.
 type reader struct {
 	ended, left <-chan struct{} // Run's context has ended, the lease is to be given up
-	judge       func() error    // err
+	judge       func() error    // see judge
 	pages       chan page       // unbuffered: the page ahead waits in the goroutine's hand
 	stop        func()          // ends the goroutine and waits for it
 
@@ -30,18 +30,9 @@ type reader struct {
 // the contexts have not ended yet because the process was frozen.
 func startReader(run, fetch context.Context, alive func() error, p *poller, u unpacker) *reader {
 	ctx, cancel := context.WithCancel(fetch)
-	r := &reader{ended: run.Done(), left: fetch.Done(), pages: make(chan page), unpack: u}
-	r.judge = func() error {
-		if cause := context.Cause(fetch); errors.Is(cause, lease.ErrLost) {
-			return cause
-		}
-		if err := alive(); err != nil {
-			return err
-		}
-		if run.Err() != nil || fetch.Err() != nil {
-			return ErrStopping
-		}
-		return nil
+	r := &reader{
+		ended: run.Done(), left: fetch.Done(), judge: judge(run, fetch, alive),
+		pages: make(chan page), unpack: u,
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -62,6 +53,25 @@ func startReader(run, fetch context.Context, alive func() error, p *poller, u un
 	})
 	r.stop = func() { cancel(); wg.Wait() }
 	return r
+}
+
+// judge returns a function that says why a shard may not be worked on any more.
+// That it is lost outranks that it is to be given up.
+func judge(run, fetch context.Context, alive func() error) func() error {
+	return func() error {
+		if fetch.Err() != nil {
+			if cause := context.Cause(fetch); errors.Is(cause, lease.ErrLost) {
+				return cause
+			}
+		}
+		if err := alive(); err != nil {
+			return err
+		}
+		if run.Err() != nil || fetch.Err() != nil {
+			return ErrStopping
+		}
+		return nil
+	}
 }
 
 func (r *reader) err() error { return r.judge() }
