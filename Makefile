@@ -76,11 +76,12 @@ fuzz: ## Search with every fuzz target for FUZZTIME (10s)
 		(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .); \
 	done
 
-bench: ## The packages' benchmarks; the output goes to bench/results/packages.txt
+bench: ## The packages' benchmarks, into bench/results/packages.txt; NOTE="..." goes on top
 	@mkdir -p bench/results
 	@{ echo "# commit:  $$(git describe --always --dirty)"; \
 	   echo "# machine: $$(uname -sm), $$(getconf _NPROCESSORS_ONLN) cores, $$(go env GOVERSION)"; \
-	   echo "# command: make bench BENCH=$(BENCH) BENCHTIME=$(BENCHTIME)"; } > bench/results/packages.txt
+	   echo "# command: make bench BENCH=$(BENCH) BENCHTIME=$(BENCHTIME)"; \
+	   test -z "$(NOTE)" || echo "# note:    $(NOTE)"; } > bench/results/packages.txt
 	@set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
 		go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./... > $$out || { cat $$out; exit 1; }; \
 		grep -v 'no test files\|^PASS$$' $$out | tee -a bench/results/packages.txt
