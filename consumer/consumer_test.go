@@ -490,11 +490,6 @@ func TestStartAtLatest(t *testing.T) {
 		clear(w.put)
 		stop := w.run(w.worker("w1", func(o *consumer.Options) { o.Start = consumer.FromLatest() }), w.handler("w1"))
 		time.Sleep(10 * time.Second)
-		w.put["offset"] = true // keeps the ids distinct from those before
-		for len(w.put) < 51 {
-			w.put[fmt.Sprintf("x%d", len(w.put))] = true
-		}
-		clear(w.put)
 		w.putsFrom(1000, 100)
 		w.split(id(0))
 		w.putsFrom(2000, 100)
@@ -505,6 +500,39 @@ func TestStartAtLatest(t *testing.T) {
 		if len(w.delivered) != 200 {
 			t.Errorf("%d records delivered, want the 200 put after the start", len(w.delivered))
 		}
+	})
+}
+
+// A time takes what arrived then or later, whatever the stream looked like then
+// and has become since.
+func TestStartAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		w.putsFrom(0, 50)
+		w.split(id(0)) // 2, 3
+		w.putsFrom(50, 50)
+		time.Sleep(time.Minute)
+		at := time.Now()
+		clear(w.put)
+		w.putsFrom(100, 50)
+		w.merge(id(3), id(1)) // 4
+		w.putsFrom(150, 50)
+		w.split(id(2))
+		time.Sleep(time.Minute)
+		stop := w.run(w.worker("w1", func(o *consumer.Options) { o.Start = consumer.FromTime(at) }), w.handler("w1"))
+		w.settle(20 * time.Second)
+		w.putsFrom(200, 50)
+		w.split(id(4))
+		w.putsFrom(250, 50)
+		w.settle(20 * time.Second)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if len(w.delivered) != 200 {
+			t.Errorf("%d records delivered, want the 200 put since", len(w.delivered))
+		}
+		w.checkOrder()
 	})
 }
 
