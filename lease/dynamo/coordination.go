@@ -307,7 +307,7 @@ const (
 )
 
 // Phase implements [lease.Store]. As leader of a table that no KCL worker has
-// marked it marks it as one of version 3 after a minute.
+// marked it marks it as one of version 3 after one to two minutes.
 func (s *Store) Phase(ctx context.Context, f lease.Facts) (lease.Phase, error) {
 	it, err := s.get(ctx, phaseKey)
 	if err != nil {
