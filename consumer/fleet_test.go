@@ -621,3 +621,42 @@ func TestStopDoesNotWaitForTheOtherParent(t *testing.T) {
 		}
 	})
 }
+
+// slowToLeave is a Kinesis whose GetRecords takes a second to notice that its
+// context has ended.
+type slowToLeave struct {
+	consumer.KinesisAPI
+	inFlight atomic.Int64
+}
+
+func (s *slowToLeave) GetRecords(ctx context.Context, _ *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	s.inFlight.Add(1)
+	defer s.inFlight.Add(-1)
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	return nil, ctx.Err()
+}
+
+// G9: when Run returns no call of it is under way.
+func TestRunWaitsForItsCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		slow := &slowToLeave{KinesisAPI: w.client}
+		c, err := consumer.New(slow, lease.NewMemoryStore(), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := w.run(c, w.handler("w1"))
+		time.Sleep(10 * time.Second)
+		if n := slow.inFlight.Load(); n != 2 {
+			t.Fatalf("%d calls under way, want one a shard", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if n := slow.inFlight.Load(); n > 0 {
+			t.Errorf("%d calls are still under way", n)
+		}
+	})
+}
