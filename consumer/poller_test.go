@@ -264,6 +264,9 @@ func TestPollerChecksAnEndWithoutChildren(t *testing.T) {
 		if !last.end || len(last.children) != 2 || s.n != 2 {
 			t.Errorf("end %v, children %+v after %d calls; want two children after two calls", last.end, last.children, s.n)
 		}
+		if got := s.calls[len(s.calls)-2]; !strings.HasSuffix(got, "get it-TRIM_HORIZON") {
+			t.Errorf("the page was read again by %q, want the same iterator: its records were not delivered", got)
+		}
 	})
 }
 
