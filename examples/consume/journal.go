@@ -64,21 +64,22 @@ func (j *journal) record(stream, shard string, r *consumer.Record) error {
 
 // leaseEvents tells what becomes of leases.
 func (j *journal) leaseEvents() lease.Events {
+	tell := func(e event) { _ = j.write(e) } // if that fails, fail ends the program
 	return lease.Events{
 		Acquired: func(i lease.AcquiredInfo) {
-			j.write(event{Kind: "leaseGained", Stream: i.Stream, Shard: i.Shard, Seq: i.Position.SequenceNumber, Sub: &i.Position.SubSequenceNumber})
+			tell(event{Kind: "leaseGained", Stream: i.Stream, Shard: i.Shard, Seq: i.Position.SequenceNumber, Sub: &i.Position.SubSequenceNumber})
 		},
 		CheckpointStored: func(i lease.CheckpointInfo) {
-			j.write(event{Kind: "checkpoint", Stream: i.Stream, Shard: i.Shard, Seq: i.Position.SequenceNumber, Sub: &i.Position.SubSequenceNumber})
+			tell(event{Kind: "checkpoint", Stream: i.Stream, Shard: i.Shard, Seq: i.Position.SequenceNumber, Sub: &i.Position.SubSequenceNumber})
 		},
 		Lost: func(i lease.LostInfo) {
-			j.write(event{Kind: "leaseLost", Stream: i.Stream, Shard: i.Shard})
+			tell(event{Kind: "leaseLost", Stream: i.Stream, Shard: i.Shard})
 		},
 		Released: func(i lease.ReleasedInfo) {
-			j.write(event{Kind: "leaseLost", Stream: i.Stream, Shard: i.Shard})
+			tell(event{Kind: "leaseLost", Stream: i.Stream, Shard: i.Shard})
 		},
 		Finished: func(i lease.FinishedInfo) {
-			j.write(event{Kind: "shardEnded", Stream: i.Stream, Shard: i.Shard})
+			tell(event{Kind: "shardEnded", Stream: i.Stream, Shard: i.Shard})
 		},
 	}
 }
