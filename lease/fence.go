@@ -49,7 +49,9 @@ func (h *Held) write(ctx context.Context, resolve bool, build func(seen Row) (Wr
 		if !again {
 			return err
 		}
-		failed = err
+		if failed = err; failed != nil && h.renewalDue() {
+			break // a failing checkpoint may not keep the lease from being renewed
+		}
 	}
 	if failed == nil {
 		failed = errors.New("the row keeps changing")
@@ -205,17 +207,18 @@ func (h *Held) renewLoop(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
+func (h *Held) renewalDue() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !time.Now().Before(h.renewAt)
+}
+
 // renew makes one attempt to renew the lease.
 func (h *Held) renew(ctx context.Context) {
-	due := func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return !time.Now().Before(h.renewAt)
-	}
 	began := time.Now()
 	var m measurement
 	err := h.write(ctx, resolveLater, func(seen Row) (Write, error) {
-		if !due() {
+		if !h.renewalDue() {
 			return Write{}, errNoWrite
 		}
 		m.sample(h)

@@ -145,6 +145,42 @@ func TestCheckpointCountsAsARenewal(t *testing.T) {
 	})
 }
 
+// Checkpoints that are refused, each after a long wait, leave the renewals
+// between them their time: who cannot store a position keeps its shard.
+func TestFailingCheckpointsDoNotKeepRenewalsWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		throttled := errors.New("test: throttled")
+		checkpoints := func(c storeCall) bool { return c.op == "checkpoint" }
+		holdOne(t, func(store *faulty, _, work context.Context, h *lease.Held) {
+			store.faults(func(c storeCall) (error, bool) {
+				if checkpoints(c) {
+					return throttled, false
+				}
+				return nil, false
+			}, func(c storeCall) time.Duration {
+				switch {
+				case checkpoints(c):
+					return 3800 * time.Millisecond // refused at half of it, just before the call is given up
+				case c.op == "row":
+					return time.Second // how a refusal is looked into
+				}
+				return 0
+			})
+			for begun, n := time.Now(), int64(0); time.Since(begun) < 2*time.Minute; n++ {
+				err := h.Checkpoint(work, checkpoint.Position{SequenceNumber: "1", SubSequenceNumber: n})
+				if !errors.Is(err, throttled) {
+					t.Errorf("Checkpoint after %v = %v, want the store's error", time.Since(begun), err)
+					return
+				}
+			}
+			if err := h.Err(); err != nil {
+				t.Errorf("the lease was lost beside failing checkpoints: %v", err)
+			}
+		})
+	})
+}
+
 // Leaders balance by the throughput in the rows. Frequent checkpoints leave no
 // renewal to carry it.
 func TestThroughputIsReportedHoweverOftenCheckpointsAre(t *testing.T) {
