@@ -192,7 +192,7 @@ func classify(err error) fault {
 		}
 	}
 	var status interface{ HTTPStatusCode() int }
-	if errors.As(err, &status) {
+	if errors.As(err, &status) && status.HTTPStatusCode() != 0 { // 0: there was no response
 		switch code := status.HTTPStatusCode(); {
 		case code == http.StatusRequestEntityTooLarge:
 			return faultRefused
