@@ -149,6 +149,18 @@ func checkTiling(shards []Shard) error {
 	return err
 }
 
+// checkReopened returns an error if a shard that was finished is listed as open.
+// Shards do not open again: the stream is another one by the same name, and its
+// first shards would never be read.
+func checkReopened(shards []Shard, finished map[string]bool) error {
+	for _, s := range shards {
+		if finished[s.ID] && !s.Closed {
+			return fmt.Errorf("lease: shard %s is finished in the table and open in the stream: if the stream was deleted and created again, its leases are those of another stream and must be deleted", s.ID)
+		}
+	}
+	return nil
+}
+
 // hole returns what is missing between the ranges of the unfinished rows, nil if
 // nothing is or a row has no range. Ranges may overlap: a parent and its child
 // do while the parent is being read.
@@ -300,8 +312,13 @@ func (m *member) planSync(ctx context.Context, stream Stream, rows []Row, empty 
 	}
 	if !empty {
 		leased := make(map[string]bool, len(rows))
+		finished := make(map[string]bool)
 		for _, r := range rows {
 			leased[r.Shard] = true
+			finished[r.Shard] = r.Finished()
+		}
+		if err := checkReopened(shards, finished); err != nil {
+			return nil, err
 		}
 		return planRows(shards, leased, stream.Start)
 	}
