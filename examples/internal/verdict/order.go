@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"math/bits"
 	"slices"
@@ -126,7 +127,7 @@ func (s *shards) learn(parents map[string][]string) {
 	}
 	// Anew for all: a parent that is told of later makes its children deeper.
 	depths := make(map[string]int32)
-	for id := range s.parents {
+	for _, id := range slices.Sorted(maps.Keys(s.parents)) { // so that a circle has one answer
 		s.getLocked(id).depth.Store(s.depth(id, depths))
 	}
 }
