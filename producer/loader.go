@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type loaded struct {
 }
 
 var (
-	loadBackoff     = pace.Backoff{Base: time.Second, Max: 30 * time.Second}
+	loadBackoff     = pace.Backoff{Base: 100 * time.Millisecond, Max: 30 * time.Second}
 	describeBackoff = pace.Backoff{Base: 5 * time.Second, Max: 5 * time.Minute}
 )
 
@@ -110,6 +111,7 @@ func (p *Producer) loaded(l loaded, now instant) {
 	} else if l.err == nil {
 		p.loads++
 	}
+	p.settleKnown(now)
 	if l.err == nil && !p.reload && p.settleLimbo(now) && !p.distrust {
 		p.distrust = true
 		p.reroute(p.newRoutes(l.facts, shards, old), now)
@@ -123,6 +125,18 @@ func (p *Producer) loaded(l loaded, now instant) {
 			p.poke(l) // it may go, if the map has failed
 		}
 	}
+}
+
+// settleKnown judges those that wait for a map although the shard they landed on
+// is known by now and holds all of their records: no later map can say otherwise.
+func (p *Producer) settleKnown(now instant) {
+	p.limbo = slices.DeleteFunc(p.limbo, func(q *parcel) bool {
+		k, ok := p.known[q.landed.shard]
+		if ok = ok && q.within(k.Range); ok {
+			p.judge(q, -1, now)
+		}
+		return ok
+	})
 }
 
 // settleLimbo judges what has waited for a map. It reports whether the map that

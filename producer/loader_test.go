@@ -404,7 +404,7 @@ func (w *world) reshard() {
 		}
 		if _, err := w.client.SplitShard(w.Context(), &kinesis.SplitShardInput{
 			StreamName: aws.String(stream), ShardToSplit: &s.ID, NewStartingHashKey: aws.String(r.Middle().String()),
-		}); err != nil {
+		}, patient); err != nil {
 			w.Fatal(err)
 		}
 		return
@@ -415,7 +415,7 @@ func (w *world) reshard() {
 			if end.Next().String() == b.StartingHashKey && a.ID != b.ID {
 				if _, err := w.client.MergeShards(w.Context(), &kinesis.MergeShardsInput{
 					StreamName: aws.String(stream), ShardToMerge: &a.ID, AdjacentShardToMerge: &b.ID,
-				}); err != nil {
+				}, patient); err != nil {
 					w.Fatal(err)
 				}
 				return
@@ -554,3 +554,6 @@ func TestPredictionThatNeverHolds(t *testing.T) {
 		}
 	})
 }
+
+// patient lets an operator's call outwait the limit on such calls.
+func patient(o *kinesis.Options) { o.RetryMaxAttempts = 20 }
