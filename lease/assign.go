@@ -10,7 +10,7 @@ import (
 type move struct {
 	write  Write
 	from   string
-	reason string
+	reason Reason
 }
 
 // planMoves decides as leader who gets which lease, by count as the KCL does in
@@ -125,14 +125,14 @@ func (c *census) assign(now time.Time, o *observer, free []*Row) []move {
 		m := move{from: from, write: Write{Op: Assign, Seen: *r, Owner: to}}
 		switch {
 		case from == "":
-			m.reason = "nobody holds it"
+			m.reason = ReasonFree
 		case o.expired(now, r):
 			// The counter is part of the condition: an owner that shows life
 			// after all keeps its lease.
 			m.write.Op = Take
-			m.reason = "its owner does not renew it"
+			m.reason = ReasonExpired
 		default:
-			m.reason = "its handover takes too long"
+			m.reason = ReasonStuck
 		}
 		moves = append(moves, m)
 	}
@@ -150,7 +150,7 @@ func (c *census) balance(o *observer, movable []*Row, limit int) []move {
 		if i < 0 {
 			break // what it has is on the move, or about to start
 		}
-		m := move{from: from, reason: "balance", write: Write{Op: Handoff, Seen: *movable[i], Owner: to}}
+		m := move{from: from, reason: ReasonCount, write: Write{Op: Handoff, Seen: *movable[i], Owner: to}}
 		if o.idle(movable[i]) {
 			m.write.Op = Take // there is no work to finish, and perhaps nobody to answer
 		}

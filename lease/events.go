@@ -52,7 +52,8 @@ type ReleasedInfo struct {
 	Stream, Shard string
 	Epoch         Epoch
 	To            string // the next owner, empty for nobody
-	Err           error  // what hold returned
+	Reason        Reason
+	Err           error // what hold returned
 }
 
 // FinishedInfo tells of a shard that is done.
@@ -79,7 +80,7 @@ type AssignedInfo struct {
 	Stream, Shard string
 	From, To      string // workers; From is empty if the lease was free
 	Graceful      bool   // From finishes its work first
-	Reason        string
+	Reason        Reason
 }
 
 // RowSkippedInfo tells of a row that is no valid lease.

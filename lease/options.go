@@ -33,6 +33,12 @@ type Options struct {
 	// Default: no bound; at least 1.
 	MaxLeases int
 
+	// Load measures how busy the machine is: the percentage of its processor used
+	// since the last call, 0 to 100, and whether that is known. It is called every
+	// 30 seconds, and the leader gives a busier worker less to read. Default nil:
+	// leases are balanced by their throughput and number alone.
+	Load func() (percent float64, ok bool)
+
 	// Logger receives state changes and failures that pass. Default: none.
 	Logger *slog.Logger
 

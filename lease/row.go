@@ -57,6 +57,16 @@ type Row struct {
 
 	// Throughput is what the owner last measured in KiB/s, nil if it never has.
 	Throughput *float64
+
+	// Run tells runs of workers with one id apart: it is the [Coordinator.Run] that
+	// renewed the lease last, empty if none of this library did. The KCL leaves it
+	// as it is, so it says something only while Reader is the worker it was.
+	Run string
+
+	// Since is what [checkpoint.Latest] stands for in this row: the moment at which
+	// the shard was first read, by the clock of the stream, in whole milliseconds.
+	// It is zero until then, and has no meaning for other positions.
+	Since time.Time
 }
 
 // Pending is the first phase of a checkpoint in two phases.
@@ -94,7 +104,7 @@ func (r Row) Equal(o Row) bool {
 		slices.Equal(r.Parents, o.Parents) && slices.Equal(r.Children, o.Children) &&
 		equalPtr(r.Range, o.Range) && equalPtr(r.Throughput, o.Throughput) &&
 		r.Owner == o.Owner && r.Leaving == o.Leaving && r.Counter == o.Counter && r.Switches == o.Switches &&
-		r.Checkpoint == o.Checkpoint && r.Pending.equal(o.Pending)
+		r.Checkpoint == o.Checkpoint && r.Pending.equal(o.Pending) && r.Run == o.Run && r.Since.Equal(o.Since)
 }
 
 func (p *Pending) equal(o *Pending) bool {
@@ -141,7 +151,8 @@ type Worker struct {
 
 	// Properties are free texts. A worker of this library has "library" set to
 	// [Library]: it discovers a lease that was assigned to it within a second,
-	// where the KCL may take longer than the failover time.
+	// where the KCL may take longer than the failover time. Its "run" is that of
+	// [Row.Run]; of two runs under one id the later is the greater.
 	Properties map[string]string
 }
 

@@ -18,6 +18,11 @@ type Shard struct {
 	// Range is its hash keys, nil if they are not known.
 	Range *HashRange
 
+	// First is a position that no record of the shard lies before, zero if it is
+	// not known. A row whose checkpoint lies before it is that of another shard by
+	// the same name.
+	First checkpoint.Position
+
 	// Closed means that nothing is added any more.
 	Closed bool
 }

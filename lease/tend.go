@@ -120,13 +120,15 @@ func (h *Held) acquired(issued time.Time, row Row) {
 
 // release gives the lease up after hold has returned.
 func (h *Held) release(ctx context.Context, cause error) {
-	to := ""
+	to, reason := "", ReasonReturned
 	err := h.write(ctx, resolveNow, func(seen Row) (Write, error) {
 		if seen.Leaving == "" && !seen.Finished() {
 			to = h.m.successor(h.key)
 		}
 		if seen.Leaving != "" {
-			to = seen.Owner
+			to, reason = seen.Owner, ReasonHandover
+		} else if h.m.isStopping() {
+			reason = ReasonStopping
 		}
 		return Write{Op: Release, Seen: seen, Owner: to}, nil
 	})
@@ -142,9 +144,9 @@ func (h *Held) release(ctx context.Context, cause error) {
 		h.m.log.Warn("lease not released; others take it when it expires", "lease", h.key, "error", err)
 		return
 	}
-	h.m.log.Info("lease released", "lease", h.key, "to", to)
+	h.m.log.Info("lease released", "lease", h.key, "to", to, "reason", reason)
 	if was != finished {
-		call(h.m.events.Released, ReleasedInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: epoch, To: to, Err: cause})
+		call(h.m.events.Released, ReleasedInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: epoch, To: to, Reason: reason, Err: cause})
 	}
 }
 

@@ -3,6 +3,7 @@ package lease
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 )
@@ -16,7 +17,8 @@ const (
 	// Create adds the row Write.Row. There must be none with its key.
 	Create Op = iota
 
-	// Renew raises the counter and stores Write.Throughput unless nil. Fenced.
+	// Renew raises the counter and stores Write.Throughput unless nil, Write.Run
+	// unless empty and Write.Since unless zero. Fenced.
 	Renew
 
 	// Take gives the lease to Write.Owner, ends a handover, raises the counter.
@@ -31,12 +33,13 @@ const (
 	// the leaving worker. The counter stays. There must be no handover yet.
 	Handoff
 
-	// Checkpoint stores Write.Checkpoint, Write.Children unless empty and
-	// Write.Throughput unless nil, raises the counter, clears what was pending,
-	// sets the switches to 0. Fenced.
+	// Checkpoint stores Write.Checkpoint, Write.Children unless empty,
+	// Write.Throughput unless nil and Write.Run unless empty, raises the counter,
+	// clears what was pending, sets the switches to 0. Fenced.
 	Checkpoint
 
-	// Prepare announces Write.Pending and raises the counter. Fenced.
+	// Prepare announces Write.Pending, stores Write.Run unless empty and raises the
+	// counter. Fenced.
 	Prepare
 
 	// SetChildren stores Write.Children. There must be a row. The counter stays.
@@ -51,8 +54,8 @@ const (
 	Release
 
 	// Rewind stores Write.Checkpoint where a checkpoint may not go: backwards.
-	// Clears what was pending, sets the switches to 0 and raises the counter, so
-	// that the owner finds out. Fenced.
+	// Clears what was pending and what LATEST stood for, sets the switches to 0 and
+	// raises the counter, so that the owner finds out. Fenced.
 	Rewind
 
 	// Delete removes the row. Fenced, and the checkpoint must be as seen; a row
@@ -86,6 +89,8 @@ type Write struct {
 	Children   []string            // Checkpoint, SetChildren; sorted
 	Range      *HashRange          // SetRange
 	Throughput *float64            // Renew, Checkpoint
+	Run        string              // Renew, Checkpoint, Prepare
+	Since      time.Time           // Renew; in whole milliseconds
 }
 
 // Key returns the key of the row that w changes.
@@ -188,10 +193,16 @@ func (w *Write) allowed(cur *Row) bool {
 
 // change makes the change of w, whose conditions hold.
 func (w *Write) change(row *Row) {
+	if w.Run != "" && (w.Op == Renew || w.Op == Checkpoint || w.Op == Prepare) {
+		row.Run = w.Run
+	}
 	switch w.Op {
 	case Renew:
 		if w.Throughput != nil {
 			row.Throughput = clonePtr(w.Throughput)
+		}
+		if !w.Since.IsZero() {
+			row.Since = w.Since
 		}
 	case Take, Assign:
 		row.Switches += w.Switched()
@@ -201,6 +212,9 @@ func (w *Write) change(row *Row) {
 		return
 	case Checkpoint, Rewind:
 		row.Checkpoint, row.Pending, row.Switches = w.Checkpoint, nil, 0
+		if w.Op == Rewind {
+			row.Since = time.Time{}
+		}
 		if w.Op == Checkpoint && len(w.Children) > 0 {
 			row.Children = slices.Clone(w.Children)
 		}

@@ -117,6 +117,18 @@ func (d *decoder) epoch(attr string, must bool) time.Time {
 	return time.Unix(n, 0).UTC()
 }
 
+// millis reads a time in milliseconds, zero if there is none.
+func (d *decoder) millis(attr string) time.Time {
+	n := d.count(attr, optional)
+	if n > maxEpoch*1000 {
+		d.fail(attr, "%d is no time in milliseconds", n)
+	}
+	if n == 0 || n > maxEpoch*1000 {
+		return time.Time{}
+	}
+	return time.UnixMilli(n).UTC()
+}
+
 // lists reads a map of lists of numbers, nil if it is empty.
 func (d *decoder) lists(attr string) map[string][]float64 {
 	v, present := d.it[attr]

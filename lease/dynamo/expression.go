@@ -98,6 +98,10 @@ func expressionOf(w lease.Write) *expression {
 		return x
 	case lease.Renew:
 		x.setThroughput(w)
+		x.setRun(w)
+		if !w.Since.IsZero() {
+			x.set(attrSince, num(w.Since.UnixMilli()))
+		}
 	case lease.Take, lease.Assign:
 		x.setOwner(w)
 	case lease.Release:
@@ -109,10 +113,13 @@ func expressionOf(w lease.Write) *expression {
 	case lease.Checkpoint:
 		x.setCheckpoint(w)
 		x.setThroughput(w)
+		x.setRun(w)
 	case lease.Rewind:
 		x.setCheckpoint(w)
+		x.remove(attrSince)
 	case lease.Prepare:
 		x.setPending(w.Pending)
+		x.setRun(w)
 	}
 	x.add(attrCounter, 1)
 	return x
@@ -185,6 +192,12 @@ func (x *expression) setCheckpoint(w lease.Write) {
 func (x *expression) setThroughput(w lease.Write) {
 	if w.Throughput != nil {
 		x.set(attrThroughput, float(*w.Throughput))
+	}
+}
+
+func (x *expression) setRun(w lease.Write) {
+	if w.Run != "" {
+		x.set(attrRun, str(w.Run))
 	}
 }
 

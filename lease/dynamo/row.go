@@ -33,6 +33,10 @@ const (
 	attrThroughput   = "throughputKBps"
 	attrStream       = "streamName" // tables of many streams only
 	attrShard        = "shardId"    // tables of many streams only
+
+	// Ours alone; the KCL leaves them as they are.
+	attrRun   = "kinesisGoRun"
+	attrSince = "kinesisGoSince" // epoch milliseconds
 )
 
 // The values of entityType that are understood.
@@ -132,6 +136,8 @@ func decodeRow(it item) (lease.Row, error) {
 	r.Children = d.set(attrChildren)
 	r.Range = d.hashRange()
 	r.Throughput = d.float(attrThroughput)
+	r.Run = d.text(attrRun)
+	r.Since = d.millis(attrSince)
 	r.Stream = d.text(attrStream)
 	if r.Shard = d.text(attrShard); r.Shard == "" {
 		r.Shard = r.Key
@@ -166,6 +172,12 @@ func encodeRow(r lease.Row) item {
 	}
 	if r.Throughput != nil {
 		it[attrThroughput] = float(*r.Throughput)
+	}
+	if r.Run != "" {
+		it[attrRun] = str(r.Run)
+	}
+	if !r.Since.IsZero() {
+		it[attrSince] = num(r.Since.UnixMilli())
 	}
 	if p := r.Pending; p != nil {
 		it[attrPending], it[attrPendingSub] = str(p.At.SequenceNumber), num(p.At.SubSequenceNumber)

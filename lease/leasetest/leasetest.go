@@ -152,12 +152,16 @@ func life(t *testing.T) []func(r lease.Row) lease.Write {
 	return []func(r lease.Row) lease.Write{
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Assign, Seen: r, Owner: "a"} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
-		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r, Throughput: &rate} },
-		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Prepare, Seen: r, Pending: &pending} },
+		func(r lease.Row) lease.Write {
+			return lease.Write{Op: lease.Renew, Seen: r, Throughput: &rate, Run: "18c-1", Since: time.UnixMilli(1752500000123).UTC()}
+		},
+		func(r lease.Row) lease.Write {
+			return lease.Write{Op: lease.Prepare, Seen: r, Pending: &pending, Run: "18c-3"}
+		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Handoff, Seen: r, Owner: "b"} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
 		func(r lease.Row) lease.Write {
-			return lease.Write{Op: lease.Checkpoint, Seen: r, Checkpoint: pending.At, Throughput: &rate}
+			return lease.Write{Op: lease.Checkpoint, Seen: r, Checkpoint: pending.At, Throughput: &rate, Run: "18c-2"}
 		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Release, Seen: r} },
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Take, Seen: r, Owner: "c"} },
