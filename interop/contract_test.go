@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/kinesis-go/kinesis/internal/contract"
+	"github.com/kinesis-go/kinesis/kinesistest/contract"
 	"github.com/kinesis-go/kinesis/kinesistest"
 )
 

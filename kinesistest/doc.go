@@ -22,7 +22,8 @@
 //
 // The server shares no code with the library it tests but the arithmetic of
 // hash keys. What it does follows AWS's documents and is written down as
-// checks, in internal/contract, that other servers can be held against.
+// checks, in [github.com/kinesis-go/kinesis/kinesistest/contract], that other
+// servers can be held against.
 //
 // Records of a shard keep the order in which they were stored, their sequence
 // numbers rise and those of a child shard are above its parents'. A write to a

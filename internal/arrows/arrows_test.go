@@ -24,7 +24,7 @@ var nested = []string{"examples", "bench", "interop"}
 
 // testOnly are the packages that only tests import. Like test files they may
 // import testing, wait on real time and be random.
-var testOnly = []string{"internal/arrows", "internal/contract", "internal/sim"}
+var testOnly = []string{"internal/arrows", "kinesistest/contract", "internal/sim"}
 
 // A source is a parsed Go file. Its paths have slashes and begin at the root.
 type source struct {

@@ -37,6 +37,9 @@ func TestChecksHaveIDsOfTheirOwn(t *testing.T) {
 		if seen[c.ID] || !strings.HasPrefix(c.ID, "K.") && !strings.HasPrefix(c.ID, "D.") || c.Run == nil {
 			t.Errorf("check %q is there twice, of no service or empty", c.ID)
 		}
+		if c.Says == "" || !strings.HasPrefix(c.Source, "https://") {
+			t.Errorf("check %q says %q with source %q, want a sentence and a page", c.ID, c.Says, c.Source)
+		}
 		seen[c.ID] = true
 	}
 }

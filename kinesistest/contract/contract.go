@@ -1,7 +1,15 @@
 // Package contract says what Kinesis and DynamoDB do, as checks that can be run
-// against any server: kinesistest, other people's emulators, AWS itself. Each
-// check states one property that AWS documents, and none is made weaker so that
-// a server passes; what a server does differently stands in a table beside it.
+// against any server: kinesistest, other people's emulators, AWS itself.
+//
+//	go test ./kinesistest/contract -v -endpoint http://127.0.0.1:4567
+//
+// Each check states one property and names where AWS documents it, and none is
+// made weaker so that a server passes; what a server does differently stands in
+// a table beside it. Without flags the test runs every check against kinesistest
+// in memory, over HTTP and over TLS, in bubbles of [testing/synctest], where
+// minutes and days take no time. At an endpoint checks wait on real time, and
+// those that would wait for long run with -slow alone. The server needs windows:
+// a stream of AWS is CREATING for a while, and of kinesis-local with -window 2s.
 //
 // The package is for tests alone.
 package contract
@@ -42,6 +50,10 @@ type Target struct {
 	// Never has why a check must not be sent to the target at all: because it
 	// hurts the server or races.
 	Never map[string]string
+
+	// Answers, if not nil, gets what became of every check, sorted by ID, after
+	// the last. It is called while the test that called [Run] cleans up.
+	Answers func([]Answer)
 }
 
 // A Check is one property of a service.
@@ -49,6 +61,9 @@ type Check struct {
 	// ID is the service (K or D), the subject and the property.
 	ID  string
 	Run func(ctx context.Context, e *Env) error
+
+	Says   string // the property, in one sentence
+	Source string // who says so: a page of AWS's documentation, mostly
 
 	// Slow marks a check that waits for more than ten seconds, up to days.
 	Slow bool
@@ -73,36 +88,52 @@ func Run(t *testing.T, target Target) {
 	for _, id := range target.unknown() {
 		t.Errorf("%s: the tables have %q, which is no check", target.Name, id)
 	}
+	var answers record
+	if target.Answers != nil {
+		t.Cleanup(func() { target.Answers(answers.sorted()) })
+	}
 	// In real time checks mostly wait, so more of them run than t.Parallel lets.
 	var running sync.WaitGroup
 	defer running.Wait()
 	slots := make(chan struct{}, atOnceInRealTime)
 	for _, c := range Checks() {
-		if _, never := target.Never[c.ID]; never || c.Slow && !target.Bubble && !target.Slow {
+		if why := target.withholds(c); why != "" {
+			answers.add(Answer{c, NotAsked, why})
 			continue
 		}
 		if target.Bubble {
 			t.Run(c.ID, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { target.run(t, c) })
+				synctest.Test(t, func(t *testing.T) { answers.add(target.run(t, c)) })
 			})
 			continue
 		}
 		running.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			t.Run(c.ID, func(t *testing.T) { target.run(t, c) })
+			t.Run(c.ID, func(t *testing.T) { answers.add(target.run(t, c)) })
 		})
 	}
 }
 
 const atOnceInRealTime = 16
 
-func (target Target) run(t *testing.T, c Check) {
+// withholds says why a check is not sent to the target, "" if it is.
+func (target Target) withholds(c Check) string {
+	if why, never := target.Never[c.ID]; never {
+		return why
+	}
+	if c.Slow && !target.Bubble && !target.Slow {
+		return "it waits for long"
+	}
+	return ""
+}
+
+func (target Target) run(t *testing.T, c Check) Answer {
 	e := &Env{id: c.ID}
 	e.Kinesis, e.DynamoDB = target.Clients(t)
 	if strings.HasPrefix(c.ID, "K.") && e.Kinesis == nil || strings.HasPrefix(c.ID, "D.") && e.DynamoDB == nil {
-		return
+		return Answer{c, NotAsked, "the target has no such service"}
 	}
 	ctx := t.Context()
 	if !c.Slow {
@@ -110,9 +141,15 @@ func (target Target) run(t *testing.T, c Check) {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	if err := target.judge(c, c.Run(ctx, e)); err != nil {
-		t.Error(err)
+	outcome := c.Run(ctx, e)
+	if err := target.judge(c, outcome); err != nil {
+		t.Errorf("%v\nIt says: %s.\nSource: %s", err, c.Says, c.Source)
+		return Answer{c, Fails, err.Error()}
 	}
+	if outcome != nil {
+		return Answer{c, Deviates, outcome.Error()}
+	}
+	return Answer{c, Holds, ""}
 }
 
 // judge holds the outcome of a check against the table of deviations.

@@ -10,8 +10,12 @@ import (
 )
 
 var raceChecks = []Check{
-	{ID: "D.race.one_winner", Run: raceOneWinner},
-	{ID: "D.race.add", Run: raceAdd},
+	{ID: "D.race.one_winner", Source: ddb("UpdateItem"),
+		Says: "of 16 writers with one condition one wins",
+		Run:  raceOneWinner},
+	{ID: "D.race.add", Source: ddb("UpdateItem"),
+		Says: "ADDs of 16 writers are all counted",
+		Run:  raceAdd},
 }
 
 const writers = 16

@@ -11,13 +11,27 @@ import (
 )
 
 var tableChecks = []Check{
-	{ID: "D.create.gsi", Run: tableWithIndex},
-	{ID: "D.create.states", Run: tableStates},
-	{ID: "D.create.duplicate", Run: tableDuplicate},
-	{ID: "D.create.refused", Run: tableRefused},
-	{ID: "D.delete.table", Run: tableDelete},
-	{ID: "D.listtables.paging", Run: listTablesPaging},
-	{ID: "D.updatetable.addgsi", Run: addIndex},
+	{ID: "D.create.gsi", Source: ddb("CreateTable"),
+		Says: "a table is described with its keys, index, billing mode, ARN and size",
+		Run:  tableWithIndex},
+	{ID: "D.create.states", Source: ddb("CreateTable"),
+		Says: "a new table is CREATING",
+		Run:  tableStates},
+	{ID: "D.create.duplicate", Source: ddb("CreateTable"),
+		Says: "a name in use is a ResourceInUseException, an unknown table a ResourceNotFoundException",
+		Run:  tableDuplicate},
+	{ID: "D.create.refused", Source: ddb("CreateTable"),
+		Says: "a table whose keys and attributes do not fit is refused",
+		Run:  tableRefused},
+	{ID: "D.delete.table", Source: ddb("DeleteTable"),
+		Says: "a deleted table is unknown",
+		Run:  tableDelete},
+	{ID: "D.listtables.paging", Source: ddb("ListTables"),
+		Says: "Limit pages the tables, LastEvaluatedTableName goes on",
+		Run:  listTablesPaging},
+	{ID: "D.updatetable.addgsi", Source: ddb("UpdateTable"),
+		Says: "an index added to a table holds the rows that are there, and can be dropped",
+		Run:  addIndex},
 }
 
 // byOwner is the index of the tables that the checks make: owners are sparse.

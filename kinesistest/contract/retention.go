@@ -11,10 +11,18 @@ import (
 )
 
 var retentionChecks = []Check{
-	{ID: "K.retention.bounds", Run: retentionBounds},
-	{ID: "K.retention.expiry", Run: retentionExpiry, Slow: true},
-	{ID: "K.retention.increase", Run: retentionIncrease, Slow: true},
-	{ID: "K.retention.closedshard", Run: retentionClosedShard, Slow: true},
+	{ID: "K.retention.bounds", Source: api("IncreaseStreamRetentionPeriod"),
+		Says: "retention is 24 to 8,760 hours, Increase only raises it and Decrease only lowers it",
+		Run:  retentionBounds},
+	{ID: "K.retention.expiry", Source: guide("kinesis-extended-retention"),
+		Says: "a record older than the retention period is gone; positions before read on from the oldest",
+		Run:  retentionExpiry, Slow: true},
+	{ID: "K.retention.increase", Source: api("IncreaseStreamRetentionPeriod"),
+		Says: "a longer retention period does not bring back what is gone",
+		Run:  retentionIncrease, Slow: true},
+	{ID: "K.retention.closedshard", Source: guide("kinesis-using-sdk-java-after-resharding"),
+		Says: "a closed shard is listed until its retention has passed, then unknown",
+		Run:  retentionClosedShard, Slow: true},
 }
 
 func (e *Env) retain(ctx context.Context, name string, hours int32, longer bool) error {

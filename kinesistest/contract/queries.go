@@ -11,13 +11,27 @@ import (
 )
 
 var queryChecks = []Check{
-	{ID: "D.consistentread", Run: consistentRead},
-	{ID: "D.scan.paging", Run: scanPaging},
-	{ID: "D.scan.filter", Run: scanFilter},
-	{ID: "D.scan.segments", Run: scanSegments},
-	{ID: "D.scan.projection", Run: scanProjection},
-	{ID: "D.query.gsi", Run: queryIndex},
-	{ID: "D.query.gsi_follows_update", Run: queryIndexFollows},
+	{ID: "D.consistentread", Source: ddb("GetItem"),
+		Says: "a consistent read sees every write before it",
+		Run:  consistentRead},
+	{ID: "D.scan.paging", Source: ddb("Scan"),
+		Says: "Limit pages a scan, LastEvaluatedKey goes on",
+		Run:  scanPaging},
+	{ID: "D.scan.filter", Source: ddb("Scan"),
+		Says: "a filter applies behind the limit",
+		Run:  scanFilter},
+	{ID: "D.scan.segments", Source: ddb("Scan"),
+		Says: "the segments of a scan are disjoint and complete",
+		Run:  scanSegments},
+	{ID: "D.scan.projection", Source: ddb("Scan"),
+		Says: "a projection shows the attributes asked for",
+		Run:  scanProjection},
+	{ID: "D.query.gsi", Source: ddb("Query"),
+		Says: "an index is sparse, shows what it projects, and takes no consistent read",
+		Run:  queryIndex},
+	{ID: "D.query.gsi_follows_update", Source: ddb("Query"),
+		Says: "an index follows the rows",
+		Run:  queryIndexFollows},
 }
 
 // scan reads all pages of a scan.
