@@ -1,11 +1,15 @@
 package producer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/kinesis-go/kinesis/aggregation"
+	"github.com/kinesis-go/kinesis/internal/budget"
 )
 
 // Options are the settings of a Producer. [New] fills in the defaults, then
@@ -52,11 +56,28 @@ type Options struct {
 	// 51,200 to 10 MiB, the AWS limit. (KPL: CollectionMaxSize)
 	CollectionMaxBytes int
 
+	// Ordered keeps the records of each partition key in the order of their
+	// Puts, through throttling, retries, lost answers and reshards; see the
+	// package documentation for what exactly and at what price. It has no effect
+	// on a stream whose RecordDistributionStrategy is AUTO. Default false.
+	Ordered bool
+
+	// FailIfThrottled ends a record with the service's error when its shard, or
+	// the call that carries it, is throttled, instead of trying again. Default
+	// false.
+	FailIfThrottled bool
+
 	// MaxBufferedBytes bounds the memory for records without a result: data,
-	// keys, and 128 bytes for each record, 384 without Aggregate. When it is used up Put and PutAsync
-	// wait and TryPut refuses. One shard alone can use 8/9 of it, so that a hot
-	// one leaves room for the others. Default 64 MiB; at least 64 KiB.
+	// keys, tags, and 128 bytes for each record, 384 without Aggregate. When it is
+	// used up Put and PutAsync wait and TryPut refuses. One shard alone can use
+	// 8/9 of it, so that a hot one leaves room for the others. Default 64 MiB; at
+	// least 64 KiB.
 	MaxBufferedBytes int64
+
+	// Budget, if not nil, takes the place of MaxBufferedBytes: the Producers that
+	// are given the same Budget share its bytes, and a shard of one of them counts
+	// like a shard of another. Default nil.
+	Budget *Budget
 
 	// MaxInFlight bounds the PutRecords calls under way. Default 32; at least 1.
 	// (KPL: MaxConnections)
@@ -71,6 +92,24 @@ type Options struct {
 	// pacing off, for a server without limits. Default 100; 0 to 1,000,000.
 	RateLimit int
 
+	// RefreshInterval is how old the producer's knowledge of the stream (its
+	// shards, its MaxRecordSizeInKiB, its RecordDistributionStrategy) may become
+	// while records are sent; with the next call after that it looks again. It
+	// also looks when an answer shows that something has changed, and never while
+	// nothing is put. 0 means not to look because of age. Default 5 min; 0 or at
+	// least 1 s. (KPL: DescribeStreamSummaryIntervalMs)
+	RefreshInterval time.Duration
+
+	// RecordIDs gives each record without an ID one of its own, for consumers
+	// that drop repeats: about 40 bytes in its aggregate. Default false.
+	RecordIDs bool
+
+	// Tags, if not nil, is called for each record that is put, with the context
+	// of the Put (that of TryPut is empty), on the goroutine of the caller, and
+	// returns tags to add to the record's own. This is where trace context
+	// travels. Default nil, which costs nothing.
+	Tags func(ctx context.Context, r *Record) aggregation.Tags
+
 	// ProducerID names this producer in its log and seeds the jitter of its
 	// retries. Default a random one; 1 to 256 bytes.
 	ProducerID string
@@ -84,31 +123,14 @@ type Options struct {
 	Events Events
 }
 
-// Events are functions told what a Producer does. Each may be nil. They run on
-// the goroutines that make requests, several at a time; one that is slow delays
-// the results of its own request.
-type Events struct {
-	// Request is called after each PutRecords call, before the results of its
-	// records are settled.
-	Request func(RequestInfo)
-}
+// A Budget is a number of bytes that several Producers of a process share; see
+// [Options.Budget]. Use [NewBudget] to make one. Total returns its size, Used
+// how much of it is in use. It is safe for concurrent use and needs no closing.
+type Budget = budget.Budget
 
-// A RequestInfo describes one PutRecords call.
-type RequestInfo struct {
-	Start    time.Time
-	Duration time.Duration
-
-	Records     int // Kinesis records in it
-	UserRecords int // records that were put, packed in them
-	Bytes       int // data and partition keys
-
-	// Failed is how many Kinesis records were not stored, Throttled how many of
-	// them because their shard was out of throughput.
-	Failed, Throttled int
-
-	// Err is why the call as a whole failed, nil if it was answered.
-	Err error
-}
+// NewBudget returns a Budget of so many bytes. A Producer takes one of at least
+// 64 KiB.
+func NewBudget(bytes int64) *Budget { return budget.New(bytes) }
 
 const (
 	maxRequestRecords = 500      // AWS limit of PutRecords
@@ -116,6 +138,8 @@ const (
 
 	maxRecordBytes     = 10 << 20 // AWS limit of a record in a stream set up for it
 	defaultRecordBytes = 1 << 20  // in a stream that is not
+
+	minBufferedBytes = 64 << 10
 
 	shardBytesPerSecond   = 1 << 20
 	shardRecordsPerSecond = 1000
@@ -134,6 +158,7 @@ func defaults() Options {
 		MaxInFlight:           32,
 		RequestTimeout:        6 * time.Second,
 		RateLimit:             100,
+		RefreshInterval:       5 * time.Minute,
 		Logger:                slog.New(slog.DiscardHandler),
 	}
 }
@@ -156,10 +181,14 @@ func (o *Options) validate() error {
 	check(o.AggregationMaxRecords >= 1, "AggregationMaxRecords", o.AggregationMaxRecords, "1 or more")
 	between("CollectionMaxRecords", int64(o.CollectionMaxRecords), 1, maxRequestRecords)
 	between("CollectionMaxBytes", int64(o.CollectionMaxBytes), 51_200, maxRequestBytes)
-	check(o.MaxBufferedBytes >= 64<<10, "MaxBufferedBytes", o.MaxBufferedBytes, "%d or more", 64<<10)
+	check(o.MaxBufferedBytes >= minBufferedBytes, "MaxBufferedBytes", o.MaxBufferedBytes, "%d or more", minBufferedBytes)
 	check(o.MaxInFlight >= 1, "MaxInFlight", o.MaxInFlight, "1 or more")
 	check(o.RequestTimeout >= time.Millisecond, "RequestTimeout", o.RequestTimeout, "1ms or more")
 	between("RateLimit", int64(o.RateLimit), 0, 1_000_000)
+	check(o.RefreshInterval == 0 || o.RefreshInterval >= time.Second, "RefreshInterval", o.RefreshInterval, "0 or at least 1s")
+	if o.Budget != nil {
+		check(o.Budget.Total() >= minBufferedBytes, "Budget", o.Budget.Total(), "%d bytes or more", minBufferedBytes)
+	}
 	check(1 <= len(o.ProducerID) && len(o.ProducerID) <= 256, "ProducerID", fmt.Sprintf("%.20q", o.ProducerID), "1 to 256 bytes")
 	check(o.Logger != nil, "Logger", "nil", "set (slog.DiscardHandler drops everything)")
 	return errors.Join(errs...)

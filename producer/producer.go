@@ -110,14 +110,26 @@ func New(client KinesisAPI, stream string, optFns ...func(*Options)) (*Producer,
 //
 // Data is copied; the caller may change it when Put returns.
 func (p *Producer) Put(ctx context.Context, r Record) (Result, error) {
-	w, _ := p.waiters.Get().(*waiter)
-	if w == nil {
-		w = &waiter{done: make(chan struct{}, 1)}
-	}
+	w := p.newWaiter()
 	if err := p.accept(ctx, &r, nil, w); err != nil {
 		p.waiters.Put(w)
 		return Result{Record: r, Outcome: NotStored, Err: err}, err
 	}
+	res := p.await(ctx, w, &r)
+	return res, res.Err
+}
+
+func (p *Producer) newWaiter() *waiter {
+	w, _ := p.waiters.Get().(*waiter)
+	if w == nil {
+		w = &waiter{done: make(chan struct{}, 1)}
+	}
+	return w
+}
+
+// await waits for the result of a record that was accepted with w, until ctx
+// ends.
+func (p *Producer) await(ctx context.Context, w *waiter, r *Record) Result {
 	select {
 	case <-w.done:
 	case <-ctx.Done():
@@ -125,14 +137,14 @@ func (p *Producer) Put(ctx context.Context, r Record) (Result, error) {
 		case <-w.done: // a result that is there wins
 		default:
 			err := &PutError{Outcome: Unknown, Reason: context.Cause(ctx)}
-			return Result{Record: r, Outcome: Unknown, Err: err}, err
+			return Result{Record: *r, Outcome: Unknown, Err: err}
 		}
 	}
 	res := w.result
 	w.result = Result{}
 	p.waiters.Put(w)
-	res.Record = r
-	return res, res.Err
+	res.Record = *r
+	return res
 }
 
 // PutAsync puts a record and returns when it is accepted. It waits for room in

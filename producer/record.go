@@ -5,6 +5,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 )
 
@@ -21,7 +22,21 @@ type Record struct {
 	// Data is the payload. Together with the partition key it may have as many
 	// bytes as the stream's MaxRecordSizeInKiB says, 1 MiB if it says nothing.
 	Data []byte
+
+	// ID, if not empty, travels with the record as its tag [IDTag], for consumers
+	// that drop repeats: at most 256 bytes of UTF-8. A consumer takes two records
+	// of one stream with the same ID for one.
+	ID string
+
+	// Tags travel with the record in its aggregate. Readers made with the KCL do
+	// not see them. A record with tags or an ID is always sent in an aggregate, if
+	// need be one of its own; where nothing is aggregated (see [Options.Aggregate])
+	// they are lost.
+	Tags aggregation.Tags
 }
+
+// IDTag is the tag that carries a record's ID.
+const IDTag = "record-id"
 
 // An Outcome is what became of a record.
 type Outcome int

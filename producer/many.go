@@ -1,0 +1,42 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+)
+
+// PutMany puts records in their order and waits for all of their results, one
+// for each record and in the same order. The error is nil if all were stored;
+// otherwise it says how many were not and wraps the error of the first.
+//
+// A record that cannot be put does not stop the others. If ctx ends, those not
+// accepted by then are NotStored, with the cause of ctx, and those without a
+// result are Unknown, as with [Producer.Put].
+func (p *Producer) PutMany(ctx context.Context, records []Record) ([]Result, error) {
+	results := make([]Result, len(records))
+	waiters := make([]*waiter, len(records))
+	for i := range records {
+		w := p.newWaiter()
+		if err := p.accept(ctx, &records[i], nil, w); err != nil {
+			p.waiters.Put(w)
+			results[i] = Result{Record: records[i], Outcome: NotStored, Err: err}
+			continue
+		}
+		waiters[i] = w
+	}
+	failed, first := 0, -1
+	for i, w := range waiters {
+		if w != nil {
+			results[i] = p.await(ctx, w, &records[i])
+		}
+		if results[i].Err != nil {
+			if failed++; first < 0 {
+				first = i
+			}
+		}
+	}
+	if failed == 0 {
+		return results, nil
+	}
+	return results, fmt.Errorf("producer: %d of %d records not stored, the first is number %d: %w", failed, len(records), first, results[first].Err)
+}
