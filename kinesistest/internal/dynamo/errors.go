@@ -2,6 +2,8 @@ package dynamo
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
@@ -33,6 +35,24 @@ func errNoTable(name string) error {
 func errInUse(format string, args ...any) error {
 	return api.Errorf("ResourceInUseException", format, args...)
 }
+
+// errUnknown is the answer to an operation that is not there: one of DynamoDB
+// that this server lacks says so.
+func errUnknown(op string) *api.Error {
+	e := &api.Error{Status: 400, Code: "UnknownOperationException"}
+	if slices.Contains(strings.Fields(missing), op) {
+		e.Message = op + ": not implemented by this server"
+	}
+	return e
+}
+
+const missing = `BatchExecuteStatement CreateBackup CreateGlobalTable DeleteBackup DeleteResourcePolicy DescribeBackup
+	DescribeContributorInsights DescribeExport DescribeGlobalTable DescribeGlobalTableSettings DescribeImport
+	DescribeKinesisStreamingDestination DescribeTableReplicaAutoScaling DisableKinesisStreamingDestination
+	EnableKinesisStreamingDestination ExecuteStatement ExecuteTransaction ExportTableToPointInTime GetResourcePolicy ImportTable
+	ListBackups ListContributorInsights ListExports ListGlobalTables ListImports PutResourcePolicy RestoreTableFromBackup
+	RestoreTableToPointInTime UpdateContributorInsights UpdateGlobalTable UpdateGlobalTableSettings
+	UpdateKinesisStreamingDestination UpdateTableReplicaAutoScaling`
 
 // errNotFound is what operations on items answer for a missing table.
 func errNotFound() error {

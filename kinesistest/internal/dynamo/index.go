@@ -18,7 +18,11 @@ type index struct {
 	units      throughput
 	names      []string // see shown
 
+	ceiling throughput // OnDemandThroughput; zero is none
+	meter   meter
+
 	rows    rows
+	late    past      // changes that are not in rows yet, with IndexLag
 	readyAt time.Time // CREATING until then
 	goneAt  time.Time // DELETING from the request until then; zero if it stays
 }

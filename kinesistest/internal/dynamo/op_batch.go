@@ -16,11 +16,10 @@ const maxBatchBytes = 16 << 20
 var errDoubleKey = attr.Invalidf("Provided list of item keys contains duplicates")
 
 func (s *Service) batchWriteItem(r *request) (any, error) {
-	capacity := r.capacity()
-	r.ignore("ReturnItemCollectionMetrics")
+	capacity, metrics := r.capacity(), r.metrics()
 	tables := r.object("RequestItems")
 	if tables == nil || len(tables.fields) == 0 {
-		r.fail(constraint(nil, "requestItems", "Member must have length greater than or equal to 1"))
+		r.fail(emptyBatch())
 	}
 	if err := r.done(); err != nil {
 		return nil, err
@@ -31,24 +30,49 @@ func (s *Service) batchWriteItem(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changes, err := s.prepareAll(writes)
+	now := time.Now()
+	changes, err := s.prepareAll(writes, now)
 	if err != nil {
 		return nil, err
 	}
-	units := map[string]float64{}
-	for _, c := range changes {
-		s.commit(c)
-		units[c.table] += c.units()
+	used, groups, left := usages{}, collections{}, map[string][]any{}
+	var refused error
+	for i, c := range changes {
+		if err := s.admit(c.t, nil, c.hash(), true, now); err != nil {
+			refused = err
+			left[writes[i].given] = append(left[writes[i].given], writes[i].raw)
+			continue
+		}
+		u := c.used()
+		s.spend(u, nil, c.hash(), now)
+		s.commit(c, now)
+		used.add(u, 1)
+		groups.add(c)
 	}
-	out := map[string]any{"UnprocessedItems": map[string]any{}}
-	addConsumed(out, capacity, units)
+	if len(used) == 0 {
+		return nil, refused
+	}
+	out := map[string]any{"UnprocessedItems": left}
+	used.report(out, capacity, (*usage).consumed)
+	groups.report(out, metrics)
 	return out, nil
+}
+
+func emptyBatch() error {
+	return attr.Invalidf("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
+}
+
+// A batchWrite is one element of a BatchWriteItem.
+type batchWrite struct {
+	*write
+	given string // the table's name as the request gave it
+	raw   any    // the request's own words, for UnprocessedItems
 }
 
 // batchOf reads the writes of a BatchWriteItem, table by table in order of
 // their names.
-func (s *Service) batchOf(r *request, tables *request) ([]*write, error) {
-	var writes []*write
+func (s *Service) batchOf(r *request, tables *request) ([]*batchWrite, error) {
+	var writes []*batchWrite
 	for _, given := range slices.Sorted(maps.Keys(tables.fields)) {
 		name, err := tableName(s.opts.Identity, given)
 		if err != nil {
@@ -58,12 +82,16 @@ func (s *Service) batchOf(r *request, tables *request) ([]*write, error) {
 		if tables.err == nil && len(list) == 0 {
 			return nil, attr.Invalidf("1 validation error detected: Value at 'requestItems.%s.member' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
 		}
+		if most := s.opts.Limits.BatchWrites; over(len(list), most) {
+			return nil, constraint(fmt.Sprintf("%d requests", len(list)), "requestItems", fmt.Sprintf("Map value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length greater than or equal to 1]", most))
+		}
 		for _, sub := range list {
-			w := &write{op: r.op, table: name}
+			w := &write{op: r.op, client: r.client, table: name}
+			one := &batchWrite{w, given, maps.Clone(sub.fields)}
 			put, del := sub.object("PutRequest"), sub.object("DeleteRequest")
 			switch {
 			case put != nil && del != nil, put == nil && del == nil && len(sub.fields) == 0:
-				return nil, attr.Invalidf("Supplied WriteRequest must contain exactly one of PutRequest and DeleteRequest")
+				return nil, attr.Invalidf("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 			case put != nil:
 				w.put, w.key = true, put.needItem("Item")
 				sub.fail(put.done())
@@ -74,29 +102,32 @@ func (s *Service) batchOf(r *request, tables *request) ([]*write, error) {
 			if err := sub.done(); err != nil {
 				return nil, err
 			}
-			writes = append(writes, w)
+			writes = append(writes, one)
 		}
 	}
 	if over(len(writes), s.opts.Limits.BatchWrites) {
-		return nil, constraint(fmt.Sprintf("%d requests", len(writes)), "requestItems", fmt.Sprintf("Map value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length greater than or equal to 1]", s.opts.Limits.BatchWrites))
+		return nil, attr.Invalidf("Too many items requested for the BatchWriteItem call")
 	}
 	return writes, tables.done()
 }
 
 // prepareAll prepares writes to distinct rows. The lock is held.
-func (s *Service) prepareAll(writes []*write) ([]*change, error) {
-	now := time.Now()
+func (s *Service) prepareAll(writes []*batchWrite, now time.Time) ([]*change, error) {
 	seen := map[string]bool{}
 	changes := make([]*change, 0, len(writes))
+	bytes := 0
 	for _, w := range writes {
-		c, err := s.prepare(w, now)
+		c, err := s.prepare(w.write, now)
 		if err != nil {
 			return nil, err
 		}
-		if id := c.t.rowID(w.key); seen[id] {
+		id := c.t.rowID(w.key)
+		if seen[id] {
 			return nil, errDoubleKey
-		} else {
-			seen[id] = true
+		}
+		seen[id] = true
+		if bytes += w.key.Size(); bytes > maxBatchBytes {
+			return nil, attr.Invalidf("The request is larger than %d MB", maxBatchBytes>>20)
 		}
 		changes = append(changes, c)
 	}
@@ -105,18 +136,6 @@ func (s *Service) prepareAll(writes []*write) ([]*change, error) {
 
 // rowID names a row among all tables.
 func (t *table) rowID(key Item) string { return t.name + " " + t.key.place(key).id() }
-
-// addConsumed puts the list of consumed capacities into a response.
-func addConsumed(out map[string]any, asked string, units map[string]float64) {
-	if asked == "NONE" {
-		return
-	}
-	list := []any{}
-	for _, name := range slices.Sorted(maps.Keys(units)) {
-		list = append(list, consumed(asked, name, units[name]))
-	}
-	out["ConsumedCapacity"] = list
-}
 
 // A batchRead is what a BatchGetItem wants of one table.
 type batchRead struct {
@@ -133,7 +152,7 @@ func (s *Service) batchGetItem(r *request) (any, error) {
 	capacity := r.capacity()
 	tables := r.object("RequestItems")
 	if tables == nil || len(tables.fields) == 0 {
-		r.fail(constraint(nil, "requestItems", "Member must have length greater than or equal to 1"))
+		r.fail(emptyBatch())
 	}
 	if err := r.done(); err != nil {
 		return nil, err
@@ -168,8 +187,14 @@ func (s *Service) batchReadOf(tables *request, given string) (*batchRead, error)
 	}
 	b := &batchRead{given: given, table: name, raw: maps.Clone(sub.fields)}
 	b.rawKeys, _ = b.raw["Keys"].([]any)
-	for _, k := range sub.objects("Keys") {
-		b.keys = append(b.keys, (&request{fields: map[string]any{"Key": k.fields}}).item("Key"))
+	for _, k := range b.rawKeys {
+		key, err := attr.DecodeItem(k)
+		sub.fail(err)
+		b.keys = append(b.keys, key)
+	}
+	sub.list("Keys")
+	if most := s.opts.Limits.BatchGets; over(len(b.keys), most) {
+		sub.fail(constraint(fmt.Sprintf("%d keys", len(b.keys)), "requestItems."+name+".member.keys", fmt.Sprintf("Member must have length less than or equal to %d", most)))
 	}
 	if len(b.keys) == 0 {
 		sub.fail(constraint(nil, "requestItems."+name+".member.keys", "Member must have length greater than or equal to 1"))
@@ -183,33 +208,32 @@ func (s *Service) batchGet(reads []*batchRead, capacity string) (any, error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	responses, unprocessed, units := map[string]any{}, map[string]any{}, map[string]float64{}
-	bytes := 0
 	for _, b := range reads {
-		t, err := s.open(b.table, now)
-		if err != nil {
+		if err := s.checkRead(b, now); err != nil {
 			return nil, err
 		}
+	}
+	responses, unprocessed, used := map[string]any{}, map[string]any{}, usages{}
+	var refused error
+	bytes := 0
+	for _, b := range reads {
 		items := []Item{}
-		seen := map[string]bool{}
 		var left []any
 		for i, key := range b.keys {
-			if err := t.key.checkKey(key, s.opts.Limits); err != nil {
-				return nil, err
-			}
-			id := t.rowID(key)
-			if seen[id] {
-				return nil, errDoubleKey
-			}
-			seen[id] = true
-			it := t.get(key)
-			if bytes+it.Size() > maxBatchBytes {
+			if bytes > maxBatchBytes {
 				left = append(left, b.rawKeys[i])
 				continue
 			}
-			bytes += it.Size()
-			units[b.table] += readUnits(it.Size(), b.consistent)
-			if it != nil {
+			it, u, err := s.read(b.table, key, b.consistent, now)
+			if err != nil {
+				refused = err
+				left = append(left, b.rawKeys[i])
+				continue
+			}
+			used.add(u, 1)
+			if bytes += it.Size(); bytes > maxBatchBytes {
+				left = append(left, b.rawKeys[i])
+			} else if it != nil {
 				items = append(items, b.show(it))
 			}
 		}
@@ -219,7 +243,30 @@ func (s *Service) batchGet(reads []*batchRead, capacity string) (any, error) {
 			unprocessed[b.given] = b.raw
 		}
 	}
+	if len(used) == 0 {
+		return nil, refused
+	}
 	out := map[string]any{"Responses": responses, "UnprocessedKeys": unprocessed}
-	addConsumed(out, capacity, units)
+	used.report(out, capacity, (*usage).consumed)
 	return out, nil
+}
+
+// checkRead checks the keys that a batch wants of one table. The lock is held.
+func (s *Service) checkRead(b *batchRead, now time.Time) error {
+	t, err := s.open(b.table, now)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, key := range b.keys {
+		if err := t.key.checkKey(key, s.opts.Limits); err != nil {
+			return err
+		}
+		id := t.rowID(key)
+		if seen[id] {
+			return errDoubleKey
+		}
+		seen[id] = true
+	}
+	return nil
 }

@@ -8,26 +8,22 @@ import (
 )
 
 func (s *Service) putItem(r *request) (any, error) {
-	w := &write{op: r.op, table: r.table(s.opts.Identity), key: r.needItem("Item"), put: true, reveal: r.reveal()}
-	values, capacity := r.returnValues(), r.capacity()
-	r.ignore("ReturnItemCollectionMetrics")
+	w := &write{op: r.op, client: r.client, table: r.table(s.opts.Identity), key: r.needItem("Item"), put: true, reveal: r.reveal()}
+	out := wanted{r.returnValues(), r.capacity(), r.metrics()}
 	s.conditional(r, w)
-	return s.finish(r, w, values, capacity)
+	return s.finish(r, w, out)
 }
 
 func (s *Service) deleteItem(r *request) (any, error) {
-	w := &write{op: r.op, table: r.table(s.opts.Identity), key: r.needItem("Key"), remove: true, reveal: r.reveal()}
-	values, capacity := r.returnValues(), r.capacity()
-	r.ignore("ReturnItemCollectionMetrics")
+	w := &write{op: r.op, client: r.client, table: r.table(s.opts.Identity), key: r.needItem("Key"), remove: true, reveal: r.reveal()}
+	out := wanted{r.returnValues(), r.capacity(), r.metrics()}
 	s.conditional(r, w)
-	return s.finish(r, w, values, capacity)
+	return s.finish(r, w, out)
 }
 
 func (s *Service) updateItem(r *request) (any, error) {
-	w := &write{op: r.op, table: r.table(s.opts.Identity), key: r.needItem("Key"), reveal: r.reveal()}
-	values := r.enum("ReturnValues", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
-	capacity := r.capacity()
-	r.ignore("ReturnItemCollectionMetrics")
+	w := &write{op: r.op, client: r.client, table: r.table(s.opts.Identity), key: r.needItem("Key"), reveal: r.reveal()}
+	out := wanted{r.enum("ReturnValues", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"), r.capacity(), r.metrics()}
 	legacy := []string{"AttributeUpdates", "Expected", "ConditionalOperator"}
 	r.mixed(legacy, []string{"UpdateExpression", "ConditionExpression"})
 	old := slices.ContainsFunc(legacy, r.has)
@@ -39,7 +35,7 @@ func (s *Service) updateItem(r *request) (any, error) {
 		w.cond = r.condition("ConditionExpression", p)
 		r.used(p)
 	}
-	return s.finish(r, w, values, capacity)
+	return s.finish(r, w, out)
 }
 
 // conditional takes the condition of a put or delete.
@@ -68,7 +64,7 @@ func (r *request) update(p *expr.Params) *expr.Update {
 }
 
 // finish refuses what r has left, and carries out w.
-func (s *Service) finish(r *request, w *write, values, capacity string) (any, error) {
+func (s *Service) finish(r *request, w *write, out wanted) (any, error) {
 	if err := r.done(); err != nil {
 		return nil, err
 	}
@@ -76,7 +72,7 @@ func (s *Service) finish(r *request, w *write, values, capacity string) (any, er
 	if err != nil {
 		return nil, err
 	}
-	return c.reply(values, capacity), nil
+	return c.reply(out), nil
 }
 
 func (s *Service) getItem(r *request) (any, error) {
@@ -87,7 +83,9 @@ func (s *Service) getItem(r *request) (any, error) {
 	if err := r.done(); err != nil {
 		return nil, err
 	}
-	it, err := s.read(name, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, u, err := s.read(name, key, consistent, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +94,7 @@ func (s *Service) getItem(r *request) (any, error) {
 		out["Item"] = projection.Of(it)
 	}
 	if capacity != "NONE" {
-		out["ConsumedCapacity"] = consumed(capacity, name, readUnits(it.Size(), consistent))
+		out["ConsumedCapacity"] = u.consumed(capacity)
 	}
 	return out, nil
 }
@@ -113,26 +111,25 @@ func (s *Service) shown(r *request) expr.Projection {
 	return projection
 }
 
-// read returns the item with the given key, nil if there is none.
-func (s *Service) read(name string, key Item) (Item, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, err := s.open(name, time.Now())
+// read returns the item with the given key, nil if there is none, and what
+// reading it used. The lock is held.
+func (s *Service) read(name string, key Item, consistent bool, now time.Time) (Item, usage, error) {
+	t, err := s.open(name, now)
 	if err != nil {
-		return nil, err
+		return nil, usage{}, err
 	}
 	if err := t.key.checkKey(key, s.opts.Limits); err != nil {
-		return nil, err
+		return nil, usage{}, err
 	}
-	return t.get(key), nil
-}
-
-// readUnits are the units of reading bytes: one for each 4 KiB, half of that
-// if the read may be stale.
-func readUnits(bytes int, consistent bool) float64 {
-	units := float64(max(1, (bytes+4095)/4096))
-	if !consistent {
-		units /= 2
+	hash := key[t.key.hash.Name].SortKey()
+	if err := s.admit(t, nil, hash, false, now); err != nil {
+		return nil, usage{}, err
 	}
-	return units
+	it := t.get(key)
+	if !consistent && s.stale() {
+		it = t.past.get(t, t.key.place(key), now.Add(-s.opts.ReadLag))
+	}
+	u := usage{t: t, table: readUnits(it.Size(), consistent)}
+	s.spend(u, nil, hash, now)
+	return it, u, nil
 }

@@ -32,11 +32,15 @@ func (s *Service) query(r *request) (any, error) {
 	if err := rd.filterable(); err != nil {
 		return nil, err
 	}
-	entries, err := rd.matching(key, forward, s.opts.Limits)
+	hash := key.Hash.SortKey()
+	if err := s.admit(rd.t, rd.ix, hash, false, rd.now); err != nil {
+		return nil, err
+	}
+	entries, err := rd.matching(s, key, forward)
 	if err != nil {
 		return nil, err
 	}
-	return rd.page(entries, s.opts.Limits), nil
+	return rd.page(s, entries, hash), nil
 }
 
 // filterable refuses a query's filter on the key that is queried.
@@ -51,13 +55,13 @@ func (rd *reading) filterable() error {
 
 // matching returns the entries of a query, in its direction, behind its start
 // key.
-func (rd *reading) matching(key *expr.KeyCondition, forward bool, l Limits) (iter.Seq[*entry], error) {
-	from, err := rd.from(l)
+func (rd *reading) matching(s *Service, key *expr.KeyCondition, forward bool) (iter.Seq[*entry], error) {
+	from, err := rd.from(s.opts.Limits)
 	if err != nil {
 		return nil, err
 	}
 	hash := key.Hash.SortKey()
-	entries := rd.rows().partition(hash)
+	entries := rd.rows(s).partition(hash)
 	if from != nil {
 		if from.hash != hash || !key.Range.Holds(rd.start) {
 			return nil, attr.Invalidf("The provided starting key is outside query boundaries based on provided conditions")

@@ -23,14 +23,17 @@ func (s *Service) scan(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries := rd.rows().part(segment, total)
+	entries := rd.rows(s).part(segment, total)
 	if from != nil {
 		if from.segment(total) != segment {
 			return nil, attr.Invalidf("The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: %d Segment: %d", total, segment)
 		}
 		entries = entries.after(from)
 	}
-	return rd.page(slices.Values(entries), s.opts.Limits), nil
+	if err := s.admit(rd.t, rd.ix, "", false, rd.now); err != nil {
+		return nil, err
+	}
+	return rd.page(s, slices.Values(entries), ""), nil
 }
 
 // segment takes Segment and TotalSegments: 0 of 1 if there are none.

@@ -30,8 +30,7 @@ func (s *Service) transactWriteItems(r *request) (any, error) {
 	if len(id) > 36 {
 		r.fail(constraint(id, "clientRequestToken", "Member must have length less than or equal to 36"))
 	}
-	capacity := r.capacity()
-	r.ignore("ReturnItemCollectionMetrics")
+	out := wanted{capacity: r.capacity(), metrics: r.metrics()}
 	asked, err := json.Marshal(r.fields)
 	if err != nil {
 		return nil, err
@@ -48,7 +47,7 @@ func (s *Service) transactWriteItems(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.transact(writes, id, sha256.Sum256(asked), capacity)
+	return s.transact(writes, id, sha256.Sum256(asked), out)
 }
 
 // actions takes TransactItems.
@@ -76,7 +75,7 @@ func (s *Service) action(r *request) *write {
 			r.fail(attr.Invalidf("TransactItems can only contain one of Check, Put, Update or Delete"))
 			return w
 		}
-		w = &write{op: "TransactWriteItems", table: sub.table(s.opts.Identity), put: kind == "Put", remove: kind == "Delete", check: kind == "ConditionCheck", reveal: sub.reveal()}
+		w = &write{op: "TransactWriteItems", client: r.client, table: sub.table(s.opts.Identity), put: kind == "Put", remove: kind == "Delete", check: kind == "ConditionCheck", reveal: sub.reveal()}
 		member := "Key"
 		if w.put {
 			member = "Item"
@@ -105,40 +104,51 @@ func (s *Service) action(r *request) *write {
 }
 
 // transact carries out all of writes, or none. The lock is held.
-func (s *Service) transact(writes []*write, id string, asked [sha256.Size]byte, capacity string) (any, error) {
+func (s *Service) transact(writes []*write, id string, asked [sha256.Size]byte, w wanted) (any, error) {
 	now := time.Now()
 	for old, t := range s.tokens {
 		if now.After(t.until) {
 			delete(s.tokens, old)
 		}
 	}
+	out, used, groups := map[string]any{}, usages{}, collections{}
 	if t, ok := s.tokens[id]; ok && id != "" {
 		if t.request != asked {
 			return nil, api.Errorf("IdempotentParameterMismatchException", "The request uses the same client token as a previous, but non-identical request.")
 		}
-		return map[string]any{}, nil
+		// Seeing that it is done costs the reading of the rows.
+		for _, w := range writes {
+			if t, err := s.open(w.table, now); err == nil {
+				used.add(usage{t: t, table: readUnits(t.get(w.key).Size(), true)}, 2)
+			}
+		}
+		used.report(out, w.capacity, (*usage).transacted)
+		return out, nil
 	}
 	changes, err := s.prepareTransaction(writes, now)
 	if err != nil {
 		return nil, err
 	}
-	units := map[string]float64{}
 	for _, c := range changes {
-		s.commit(c)
-		units[c.table] += 2 * c.units()
+		u := c.used()
+		s.commit(c, now)
+		used.add(u, 2)
+		if !c.check {
+			groups.add(c)
+		}
 	}
 	if id != "" {
 		s.tokens[id] = token{asked, now.Add(tokenLife)}
 	}
-	out := map[string]any{}
-	addConsumed(out, capacity, units)
+	used.report(out, w.capacity, (*usage).transacted)
+	groups.report(out, w.metrics)
 	return out, nil
 }
 
-// prepareTransaction prepares all writes, or collects the reasons why not.
+// prepareTransaction prepares all writes, or collects the reasons why not. It
+// takes the units they use, also when some fail.
 func (s *Service) prepareTransaction(writes []*write, now time.Time) ([]*change, error) {
 	seen := map[string]bool{}
-	bytes := 0
 	for _, w := range writes {
 		t, err := s.open(w.table, now)
 		if err != nil {
@@ -156,19 +166,31 @@ func (s *Service) prepareTransaction(writes []*write, now time.Time) ([]*change,
 	changes := make([]*change, len(writes))
 	reasons := make([]error, len(writes))
 	failed := false
+	bytes := 0
 	for i, w := range writes {
-		changes[i], reasons[i] = s.prepare(w, now)
-		if reasons[i] != nil {
-			failed = true
-			continue
+		c, err := s.prepare(w, now)
+		if c != nil {
+			if e := s.admit(c.t, nil, c.hash(), true, now); e != nil {
+				err = e
+			}
+			bytes += max(c.before.Size(), c.after.Size())
 		}
-		bytes += max(changes[i].before.Size(), changes[i].after.Size())
-	}
-	if failed {
-		return nil, cancelled(reasons)
+		changes[i], reasons[i] = c, err
+		failed = failed || err != nil
 	}
 	if bytes > maxTransactionBytes {
 		return nil, attr.Invalidf("Transaction size cannot exceed 4 MB")
+	}
+	for _, c := range changes {
+		if c != nil {
+			var u usage
+			u.t, u.write = c.t, true
+			u.add(c.used(), 2)
+			s.spend(u, nil, c.hash(), now)
+		}
+	}
+	if failed {
+		return nil, cancelled(reasons)
 	}
 	return changes, nil
 }
@@ -183,8 +205,8 @@ func cancelled(reasons []error) error {
 		if err != nil {
 			e := asAPI(err)
 			codes[i] = strings.TrimSuffix(e.Code, "Exception")
-			if codes[i] == "Validation" {
-				codes[i] = "ValidationError"
+			if codes[i] == "Validation" || codes[i] == "Throttling" {
+				codes[i] += "Error"
 			}
 			list[i]["Message"] = e.Message
 			if it, ok := e.Fields["Item"]; ok {
@@ -198,13 +220,15 @@ func cancelled(reasons []error) error {
 	return e
 }
 
+// A get is one read of a TransactGetItems.
+type get struct {
+	table string
+	key   Item
+	show  func(Item) Item
+}
+
 func (s *Service) transactGetItems(r *request) (any, error) {
 	capacity := r.capacity()
-	type get struct {
-		table string
-		key   Item
-		show  func(Item) Item
-	}
 	var gets []get
 	for _, sub := range r.actions(s) {
 		g := sub.object("Get")
@@ -223,32 +247,50 @@ func (s *Service) transactGetItems(r *request) (any, error) {
 	if err := r.done(); err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen, units := map[string]bool{}, map[string]float64{}
+	return s.transactGet(gets, capacity, time.Now())
+}
+
+// transactGet reads the rows that gets name, all at one moment. The lock is
+// held.
+func (s *Service) transactGet(gets []get, capacity string, now time.Time) (any, error) {
+	seen, used := map[string]bool{}, usages{}
 	responses := make([]any, len(gets))
+	reasons := make([]error, len(gets))
+	failed := false
+	bytes := 0
 	for i, g := range gets {
 		t, err := s.open(g.table, now)
 		if err != nil {
 			return nil, err
 		}
-		if err := t.key.checkKey(g.key, s.opts.Limits); err != nil {
-			return nil, err
+		if t.key.complete(g.key) {
+			row := t.rowID(g.key)
+			if seen[row] {
+				return nil, errSameItem
+			}
+			seen[row] = true
 		}
-		row := t.rowID(g.key)
-		if seen[row] {
-			return nil, errSameItem
+		it, u, err := s.read(g.table, g.key, true, now)
+		if err != nil {
+			reasons[i], failed = err, true
+			continue
 		}
-		seen[row] = true
-		it := t.get(g.key)
-		units[g.table] += 2 * readUnits(it.Size(), true)
+		used.add(u, 2)
+		bytes += it.Size()
 		responses[i] = map[string]any{}
 		if it != nil {
 			responses[i] = map[string]any{"Item": g.show(it)}
 		}
 	}
+	if failed {
+		return nil, cancelled(reasons)
+	}
+	if bytes > maxTransactionBytes {
+		return nil, attr.Invalidf("Transaction size cannot exceed 4 MB")
+	}
 	out := map[string]any{"Responses": responses}
-	addConsumed(out, capacity, units)
+	used.report(out, capacity, (*usage).transacted)
 	return out, nil
 }

@@ -24,6 +24,7 @@ type reading struct {
 	t   *table
 	ix  *index // nil: the table itself
 	key schema
+	now time.Time
 }
 
 // reading takes the members that Query and Scan share, except expressions.
@@ -80,8 +81,7 @@ func (rd *reading) open(s *Service, now time.Time) (err error) {
 	if rd.t, err = s.open(rd.table, now); err != nil {
 		return err
 	}
-	rd.t.settle(now)
-	rd.key = rd.t.key
+	rd.key, rd.now = rd.t.key, now
 	if rd.indexName == "" {
 		return nil
 	}
@@ -106,12 +106,23 @@ func (rd *reading) open(s *Service, now time.Time) (err error) {
 	return ix.readable(now)
 }
 
-// rows returns the entries of the table or index.
-func (rd *reading) rows() rows {
-	if rd.ix != nil {
+// rows returns the entries of the table or index, of the past where an
+// eventually consistent read meets them so. A global index has its own lag.
+func (rd *reading) rows(s *Service) rows {
+	if rd.ix != nil && !rd.ix.local {
 		return rd.ix.rows
 	}
-	return rd.t.rows
+	if rd.consistent || !s.stale() {
+		if rd.ix != nil {
+			return rd.ix.rows
+		}
+		return rd.t.rows
+	}
+	old := rd.t.past.rows(rd.t, rd.now.Add(-s.opts.ReadLag))
+	if rd.ix != nil {
+		return rd.ix.of(rd.t, old)
+	}
+	return old
 }
 
 // from returns the entry that the start key names, nil if there is none.
@@ -152,7 +163,7 @@ func (rd *reading) view(it Item) Item {
 
 // page reads entries up to the limits and returns the response. It stops
 // before the item that would exceed a page's bytes, but reads at least one.
-func (rd *reading) page(entries func(yield func(*entry) bool), l Limits) map[string]any {
+func (rd *reading) page(s *Service, entries func(yield func(*entry) bool), hash string) map[string]any {
 	var items []Item
 	count, scanned, bytes := 0, 0, 0
 	var last Item
@@ -160,7 +171,7 @@ func (rd *reading) page(entries func(yield func(*entry) bool), l Limits) map[str
 	for e := range entries {
 		it := rd.view(e.item)
 		n := it.Size()
-		if scanned > 0 && over(bytes+n, l.PageBytes) {
+		if scanned > 0 && over(bytes+n, s.opts.Limits.PageBytes) {
 			more = true
 			break
 		}
@@ -183,8 +194,13 @@ func (rd *reading) page(entries func(yield func(*entry) bool), l Limits) map[str
 	if more {
 		out["LastEvaluatedKey"] = keyOf(rd.t, rd.ix, last)
 	}
+	u := usage{t: rd.t, table: readUnits(bytes, rd.consistent)}
+	if rd.ix != nil {
+		u.indexes, u.table = map[*index]float64{rd.ix: u.table}, 0
+	}
+	s.spend(u, rd.ix, hash, rd.now)
 	if rd.capacity != "NONE" {
-		out["ConsumedCapacity"] = consumed(rd.capacity, rd.table, readUnits(bytes, rd.consistent))
+		out["ConsumedCapacity"] = u.consumed(rd.capacity)
 	}
 	return out
 }

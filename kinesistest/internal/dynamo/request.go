@@ -19,6 +19,7 @@ import (
 // every later call returns zero values.
 type request struct {
 	op     string
+	client string
 	fields map[string]any
 	err    error
 }
@@ -178,6 +179,7 @@ func (r *request) objects(name string) []*request {
 			r.fail(err)
 			return nil
 		}
+		sub.client = r.client
 		out = append(out, sub)
 	}
 	return out

@@ -29,6 +29,19 @@ type Options struct {
 	// the next request finds it over.
 	CreateTable, DeleteTable, CreateIndex time.Duration
 
+	// IndexLag is how far global indexes are behind their tables.
+	IndexLag time.Duration
+
+	// ReadLag is how old what an eventually consistent read shows may be. With
+	// ReadLagProbability, chosen by a hash of ReadLagSeed and the number of the
+	// read, it shows the table as it was that long ago, else as it is.
+	ReadLag            time.Duration
+	ReadLagProbability float64
+	ReadLagSeed        uint64
+
+	// ExpiryLag is how long after its time to live is over a row stays.
+	ExpiryLag time.Duration
+
 	// Applied, if set, is called once per applied row write, in the order of
 	// application, under the service's lock: it must return quickly and must
 	// not call the Service.
@@ -48,6 +61,14 @@ type Limits struct {
 	BatchWrites     int // 25 writes of a BatchWriteItem
 	BatchGets       int // 100 keys of a BatchGetItem
 	Transaction     int // 100 actions of a transaction
+
+	// Provisioned applies the throughput of provisioned tables and indexes.
+	Provisioned bool
+
+	// The capacity units a second of one hash key in a table, and of a table or
+	// an index that is billed on demand; zero is no bound.
+	KeyReadUnits, KeyWriteUnits           int
+	OnDemandReadUnits, OnDemandWriteUnits int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -72,8 +93,12 @@ func over(n, bound int) bool { return bound >= 0 && n > bound }
 // that changed nothing.
 type Applied struct {
 	Table string
-	Op    string // PutItem, UpdateItem, DeleteItem, BatchWriteItem or TransactWriteItems
-	Key   Item   // the key attributes of the row
+
+	// Op is PutItem, UpdateItem, DeleteItem, BatchWriteItem, TransactWriteItems
+	// or, for a row whose time to live is over, TimeToLive.
+	Op     string
+	Client string // as given to CallAs
+	Key    Item   // the key attributes of the row
 
 	// Before and After are the row on either side of the write, nil where it
 	// did not exist.
@@ -91,6 +116,7 @@ type Service struct {
 	mu     sync.Mutex // guards tables and all below it; held for memory work only
 	tables map[string]*table
 	made   int              // tables made so far
+	reads  uint64           // eventually consistent reads so far, with ReadLag
 	tokens map[string]token // of transactions applied in the last minutes
 }
 
@@ -132,15 +158,21 @@ var operations = map[string]operation{
 // Call runs one operation, named as in X-Amz-Target after the dot, on a JSON
 // body and returns the JSON response. It does not block beyond the service's
 // lock.
-func (s *Service) Call(_ context.Context, op string, body []byte) ([]byte, *api.Error) {
+func (s *Service) Call(ctx context.Context, op string, body []byte) ([]byte, *api.Error) {
+	return s.CallAs(ctx, "", op, body)
+}
+
+// CallAs is Call for a client with a name, which Applied tells.
+func (s *Service) CallAs(_ context.Context, client, op string, body []byte) ([]byte, *api.Error) {
 	run, ok := operations[op]
 	if !ok {
-		return nil, &api.Error{Status: 400, Code: "UnknownOperationException"}
+		return nil, errUnknown(op)
 	}
 	r, err := newRequest(op, body)
 	if err != nil {
 		return nil, asAPI(err)
 	}
+	r.client = client
 	response, err := run(s, r)
 	if err != nil {
 		return nil, asAPI(err)

@@ -20,11 +20,18 @@ type table struct {
 	tags     map[string]string
 	billedAt time.Time // when it last became on-demand; zero if never
 
-	lifetime lifetime
-	recovery recovery
+	lifetime   lifetime
+	nextExpiry time.Time // no row expires before it; zero if none does
+	recovery   recovery
+
+	ceiling throughput // OnDemandThroughput; zero is none
+	meter   meter
+	hotKeys map[string]*meter // by sort key of the hash attribute
+	cooled  time.Time         // when hotKeys was last rid of idle ones
 
 	indexes []*index // in order of creation
 	rows    rows
+	past    past
 
 	readyAt   time.Time // CREATING until then
 	updatedAt time.Time // UPDATING until then
@@ -51,11 +58,26 @@ func (s *Service) settle(now time.Time) {
 			delete(s.tables, name)
 			continue
 		}
-		t.settle(now)
+		s.settleTable(t, now)
 	}
 }
 
+// settleTable does what has come due in t since the last call. The lock is
+// held.
+func (s *Service) settleTable(t *table, now time.Time) {
+	s.expire(t, now)
+	t.past = t.past.since(now.Add(-s.opts.ReadLag))
+	for _, ix := range t.indexes {
+		ix.catchUp(t, now.Add(-s.opts.IndexLag))
+	}
+	t.settle(now)
+}
+
+// settle forgets indexes whose deletion is over.
 func (t *table) settle(now time.Time) {
+	if !slices.ContainsFunc(t.indexes, func(ix *index) bool { return !ix.goneAt.IsZero() && !now.Before(ix.goneAt) }) {
+		return
+	}
 	kept := t.indexes[:0]
 	for _, ix := range t.indexes {
 		if ix.goneAt.IsZero() || now.Before(ix.goneAt) {
@@ -97,6 +119,7 @@ func (s *Service) open(name string, now time.Time) (*table, error) {
 	if !ok || now.Before(t.readyAt) || !t.goneAt.IsZero() {
 		return nil, errNotFound()
 	}
+	s.settleTable(t, now)
 	return t, nil
 }
 
@@ -112,20 +135,6 @@ func (t *table) index(name string) (*index, bool) {
 
 // get returns the item with the given key, nil if there is none.
 func (t *table) get(key Item) Item { return t.rows.get(t.key.place(key)) }
-
-// set stores after, or removes the row if after is nil, in the table and its
-// indexes. before is what the table holds.
-func (t *table) set(before, after Item) {
-	switch {
-	case after != nil:
-		t.rows.put(t.key.place(after))
-	case before != nil:
-		t.rows.remove(t.key.place(before))
-	}
-	for _, ix := range t.indexes {
-		ix.move(t, before, after)
-	}
-}
 
 // check returns the error of storing it as a row.
 func (t *table) check(it Item, update bool, l Limits) error {

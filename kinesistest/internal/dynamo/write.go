@@ -10,6 +10,7 @@ import (
 // A write is one conditional change of one row.
 type write struct {
 	op     string // for Applied
+	client string // for Applied
 	table  string
 	key    Item            // the key attributes; for a put, the whole item
 	put    bool            // key is the whole item
@@ -31,15 +32,28 @@ type change struct {
 func (s *Service) write(w *write) (*change, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.prepare(w, time.Now())
+	now := time.Now()
+	c, err := s.prepare(w, now)
+	if c == nil {
+		return nil, err
+	}
+	if err := s.admit(c.t, nil, c.hash(), true, now); err != nil {
+		return nil, err
+	}
+	s.spend(c.used(), nil, c.hash(), now)
 	if err != nil {
 		return nil, err
 	}
-	s.commit(c)
+	s.commit(c, now)
 	return c, nil
 }
 
-// prepare finds out what w would do, and changes nothing. The lock is held.
+// hash returns the sort key of the row's hash attribute.
+func (c *change) hash() string { return c.key[c.t.key.hash.Name].SortKey() }
+
+// prepare finds out what w would do, and changes nothing. Where the condition
+// is false it returns the change, which leaves the row as it is and costs
+// units all the same, beside the error. The lock is held.
 func (s *Service) prepare(w *write, now time.Time) (*change, error) {
 	t, err := s.open(w.table, now)
 	if err != nil {
@@ -48,19 +62,21 @@ func (s *Service) prepare(w *write, now time.Time) (*change, error) {
 	if err := w.valid(t, s.opts.Limits); err != nil {
 		return nil, err
 	}
-	c := &change{write: w, t: t, before: t.get(w.key)}
-	if !w.cond.Holds(c.before) {
-		if w.reveal {
-			return nil, errCondition(c.before)
+	row := t.get(w.key)
+	c := &change{write: w, t: t, before: row, after: row}
+	if !w.cond.Holds(row) {
+		if !w.reveal {
+			row = nil
 		}
-		return nil, errCondition(nil)
+		return c, errCondition(row)
 	}
 	switch {
 	case w.check:
-		c.after = c.before
 	case w.put:
 		c.after = w.key
-	case !w.remove:
+	case w.remove:
+		c.after = nil
+	default:
 		if err := c.apply(s.opts.Limits); err != nil {
 			return nil, err
 		}
@@ -123,16 +139,16 @@ func (t *table) scalar(name string) error {
 
 // commit stores a change and tells the record of applied writes. The lock is
 // held since prepare.
-func (s *Service) commit(c *change) {
+func (s *Service) commit(c *change, now time.Time) {
 	if c.check {
 		return
 	}
-	c.t.set(c.before, c.after)
+	s.set(c.t, c.before, c.after, now)
 	if s.opts.Applied == nil {
 		return
 	}
 	s.opts.Applied(Applied{
-		Table: c.table, Op: c.op, Key: c.key.Only(c.t.key.names()...),
+		Table: c.table, Op: c.op, Client: c.client, Key: c.key.Only(c.t.key.names()...),
 		Before: c.before, After: c.after, Condition: c.cond.String(),
 	})
 }
@@ -162,35 +178,25 @@ func (c *change) updated(it Item) Item {
 }
 
 // reply is the response to one write.
-func (c *change) reply(values, capacity string) map[string]any {
+func (c *change) reply(w wanted) map[string]any {
 	out := map[string]any{}
-	if it := c.returned(values); len(it) > 0 {
+	if it := c.returned(w.values); len(it) > 0 {
 		out["Attributes"] = it
 	}
-	if capacity != "NONE" {
-		out["ConsumedCapacity"] = consumed(capacity, c.table, c.units())
+	if u := c.used(); w.capacity != "NONE" {
+		out["ConsumedCapacity"] = u.consumed(w.capacity)
+	}
+	if m := c.collection(); w.metrics && m != nil {
+		out["ItemCollectionMetrics"] = m
 	}
 	return out
 }
 
-// units are the write units of a change: one for each KiB of the larger side.
-func (c *change) units() float64 {
-	return float64(max(1, (max(c.before.Size(), c.after.Size())+1023)/1024))
-}
-
-// consumed returns a ConsumedCapacity in the detail asked for: TOTAL or
-// INDEXES. Writes to indexes are not counted.
-func consumed(asked, table string, units float64) map[string]any {
-	used := map[string]any{"TableName": table, "CapacityUnits": units}
-	if asked == "INDEXES" {
-		used["Table"] = map[string]any{"CapacityUnits": units}
-	}
-	return used
-}
-
-// capacity takes ReturnConsumedCapacity.
-func (r *request) capacity() string {
-	return r.enum("ReturnConsumedCapacity", "NONE", "TOTAL", "INDEXES")
+// wanted is what the response to a write is to hold.
+type wanted struct {
+	values   string // ReturnValues
+	capacity string // ReturnConsumedCapacity
+	metrics  bool   // ReturnItemCollectionMetrics
 }
 
 // returnValues takes ReturnValues of an operation that knows the old row only.
