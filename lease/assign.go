@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -13,160 +12,329 @@ type move struct {
 	reason Reason
 }
 
-// planMoves decides as leader who gets which lease, by count as the KCL does in
-// its mode LEASE_COUNT_BASED. A lease that nobody holds, or whose holder is
-// dead, goes to the worker with the fewest; then leases move from the worker
-// with the most to that with the fewest until the counts differ by at most one.
-// Finished leases count for nothing and stay where they are.
+// planBounds are the options that bound what a plan gives to one worker, and how
+// uneven it leaves the fleet.
+type planBounds struct {
+	leases    int
+	rate      float64 // KiB/s
+	threshold float64 // part of the mean by which a worker's load may differ from it
+}
+
+// planMoves decides as leader who gets which lease. It serves the same purpose as
+// the KCL's decision by variance, from the same rows, and differs in what it
+// does about noise and about streams without traffic:
 //
-// At most movesPerStep leases move at a time. Nothing moves once the counts are even, so a stable fleet is left alone.
-func planMoves(now time.Time, o *observer, snap *Snapshot, maxLeases int) []move {
-	c := newCensus(o.active(now), maxLeases)
-	if len(c.workers) == 0 {
+//   - A lease that nobody holds, or whose holder is dead, goes to the worker to
+//     which it adds least.
+//   - A worker above its operating range gives one lease at a time.
+//   - While a worker's load differs from the mean by more than the threshold,
+//     leases move from the one that carries most to the one that carries least.
+//     Load is throughput, times what a KiB/s was seen to cost the worker in CPU.
+//     A move must be worth half as much again as what it moves, so that the
+//     difference it leaves does not suffice to move it back.
+//   - Leases with next to no traffic are spread so that the numbers of leases
+//     differ by at most one. They carry no load, so the one does not undo the
+//     other.
+//
+// Finished leases count for nothing and stay where they are. At most
+// movesPerStep leases move at a time. Under a constant load the plan is empty
+// once it was carried out.
+func planMoves(now time.Time, o *observer, snap *Snapshot, b planBounds) []move {
+	p := newPlan(now, o, b)
+	if len(p.loads) == 0 {
 		return nil
 	}
-	var free, movable []*Row
+	var open []*Row
 	for i := range snap.Rows {
-		r := &snap.Rows[i]
-		switch {
-		case r.Finished():
-		case r.Reader() == "" || o.expired(now, r) || o.stuck(now, r):
-			free = append(free, r)
-		default:
-			c.count(r.Owner)
-			if r.Leaving == "" && c.has(r.Owner) && (o.started(r) || o.idle(r)) {
-				movable = append(movable, r)
-			}
+		if r := &snap.Rows[i]; !r.Finished() {
+			open = append(open, r)
 		}
 	}
-	moves := c.assign(now, o, free)
-	return append(moves, c.balance(o, movable, max(0, movesPerStep-len(moves)))...)
+	var free []ratedRow
+	for _, r := range o.rate(now, open) {
+		if r.Reader() == "" || o.expired(now, r.Row) || o.stuck(now, r.Row) {
+			free = append(free, r)
+			continue
+		}
+		to := p.byID[r.Owner]
+		if to == nil {
+			continue
+		}
+		p.carry(to, r)
+		if r.Leaving == "" && (o.started(r.Row) || o.idle(r.Row)) {
+			p.movable = append(p.movable, r)
+		}
+	}
+	p.assign(free)
+	p.relieve()
+	p.evenLoad()
+	p.evenCount()
+	return p.moves
 }
 
 // planLeave decides where the leases of a worker that stops go, without its
-// row among the workers any more: to those with the fewest.
+// row among the workers any more: to those to which they add least.
 //
 // Workers that hold a lease come before those that hold none. The row of a dead
 // one looks fresh for a minute, and once its leases have been taken it would be
 // the first choice. A live one without leases gets its part from the leader.
 func planLeave(now time.Time, o *observer, snap *Snapshot, me string, keys []string) map[string]string {
-	active := slices.DeleteFunc(o.active(now), func(id string) bool { return id == me })
-	c := newCensus(active, len(snap.Rows)+1)
+	p := newPlan(now, o, planBounds{leases: len(snap.Rows) + 1})
+	p.drop(func(l *load) bool { return l.id == me })
+	var open []*Row
 	for i := range snap.Rows {
-		if r := &snap.Rows[i]; !r.Finished() && r.Owner != me {
-			c.count(r.Owner)
+		if r := &snap.Rows[i]; !r.Finished() {
+			open = append(open, r)
 		}
 	}
-	if idle := func(id string) bool { return c.leases[id] == 0 }; slices.ContainsFunc(c.workers, func(id string) bool { return !idle(id) }) {
-		c.workers = slices.DeleteFunc(c.workers, idle)
+	mine := make(map[string]ratedRow, len(keys))
+	for _, r := range o.rate(now, open) {
+		if l := p.byID[r.Owner]; l != nil {
+			p.carry(l, r)
+		}
+		mine[r.Key] = r
 	}
-	to := make(map[string]string)
+	empty := func(l *load) bool { return l.leases == 0 }
+	if slices.ContainsFunc(p.loads, func(l *load) bool { return !empty(l) }) {
+		p.drop(empty)
+	}
+	leases := make([]ratedRow, 0, len(keys))
 	for _, key := range keys {
-		if w := c.least(""); w != "" {
-			c.count(w)
-			to[key] = w
+		if r, ok := mine[key]; ok {
+			leases = append(leases, r)
+		} else {
+			leases = append(leases, ratedRow{Row: &Row{Key: key}}) // not seen yet
+		}
+	}
+	slices.SortStableFunc(leases, byRate)
+	to := make(map[string]string)
+	for _, r := range leases {
+		if l := p.pick(r, ""); l != nil {
+			p.carry(l, r)
+			to[r.Key] = l.id
 		}
 	}
 	return to
 }
 
-// A census counts the leases of the active workers.
-type census struct {
-	workers []string // sorted
-	leases  map[string]int
-	max     int
+// A plan is the working of planMoves.
+type plan struct {
+	now    time.Time
+	o      *observer
+	bounds planBounds
+
+	loads   []*load // of the active workers, by id
+	byID    map[string]*load
+	movable []ratedRow // held, renewed and not on the move; by key
+	moves   []move
 }
 
-func newCensus(workers []string, maxLeases int) *census {
-	c := &census{workers: workers, leases: make(map[string]int, len(workers)), max: maxLeases}
-	for _, w := range workers {
-		c.leases[w] = 0
+func newPlan(now time.Time, o *observer, b planBounds) *plan {
+	p := &plan{now: now, o: o, bounds: b, loads: o.loadsOf(now), byID: make(map[string]*load)}
+	for _, l := range p.loads {
+		p.byID[l.id] = l
 	}
-	return c
+	return p
 }
 
-func (c *census) has(worker string) bool { _, ok := c.leases[worker]; return ok }
+// drop leaves out workers.
+func (p *plan) drop(out func(*load) bool) {
+	p.loads = slices.DeleteFunc(p.loads, func(l *load) bool {
+		if out(l) {
+			delete(p.byID, l.id)
+			return true
+		}
+		return false
+	})
+}
 
-func (c *census) count(worker string) {
-	if c.has(worker) {
-		c.leases[worker]++
+func (p *plan) carry(l *load, r ratedRow) {
+	l.leases++
+	l.rate += r.rate
+}
+
+func (p *plan) room() bool { return len(p.moves) < movesPerStep }
+
+// may reports whether a worker may have one more lease.
+func (p *plan) may(l *load, r ratedRow) bool {
+	return l.leases < p.bounds.leases && (p.bounds.rate == 0 || r.idle() || l.rate+r.rate <= p.bounds.rate)
+}
+
+// pick returns the worker to which a lease adds least, other than the one named
+// if there is a choice; one that is barred comes last. It is nil if nobody may
+// have it.
+func (p *plan) pick(r ratedRow, not string) *load {
+	var best *load
+	rank := func(l *load) int {
+		switch {
+		case l.id == not:
+			return 2
+		case l.barred:
+			return 1
+		}
+		return 0
 	}
-}
-
-// least returns the worker with the fewest leases that may have one more, not
-// counting the one named, and "" if there is none.
-func (c *census) least(not string) string {
-	best := ""
-	for _, w := range c.workers {
-		if w != not && c.leases[w] < c.max && (best == "" || c.leases[w] < c.leases[best]) {
-			best = w
+	for _, l := range p.loads {
+		if !p.may(l, r) {
+			continue
+		}
+		if best == nil || rank(l) < rank(best) || rank(l) == rank(best) && p.lighter(l, best, r) {
+			best = l
 		}
 	}
 	return best
 }
 
-// most returns the worker with the most leases.
-func (c *census) most() string {
-	return slices.MaxFunc(c.workers, func(a, b string) int { return cmp.Compare(c.leases[a], c.leases[b]) })
+// lighter reports whether r adds less to a than to b: an idle lease to the one
+// with fewer leases, a busy one to the one that then carries less.
+func (p *plan) lighter(a, b *load, r ratedRow) bool {
+	if !r.idle() {
+		if x, y := a.cost()+r.rate*a.price, b.cost()+r.rate*b.price; x != y {
+			return x < y
+		}
+	}
+	if a.leases != b.leases {
+		return a.leases < b.leases
+	}
+	return a.cost() < b.cost()
 }
 
-func (c *census) assign(now time.Time, o *observer, free []*Row) []move {
-	var moves []move
+// assign gives out free leases, the busiest first, since that spreads them best.
+func (p *plan) assign(free []ratedRow) {
+	slices.SortStableFunc(free, byRate)
 	for _, r := range free {
 		from := r.Reader()
-		to := c.least(from) // a worker that let a lease expire does not get it back
-		if to == "" {
-			to = c.least("")
+		to := p.pick(r, from) // a worker that let a lease expire does not get it back
+		if !p.room() {
+			return
 		}
-		if to == "" || len(moves) == movesPerStep {
-			break
+		if to == nil {
+			continue // a smaller one may fit
 		}
-		c.count(to)
-		m := move{from: from, write: Write{Op: Assign, Seen: *r, Owner: to}}
+		p.carry(to, r)
+		m := move{from: from, reason: ReasonFree, write: Write{Op: Assign, Seen: *r.Row, Owner: to.id}}
 		switch {
 		case from == "":
-			m.reason = ReasonFree
-		case o.expired(now, r):
+		case p.o.expired(p.now, r.Row):
 			// The counter is part of the condition: an owner that shows life
 			// after all keeps its lease.
-			m.write.Op = Take
-			m.reason = ReasonExpired
+			m.write.Op, m.reason = Take, ReasonExpired
 		default:
 			m.reason = ReasonStuck
 		}
-		moves = append(moves, m)
+		p.moves = append(p.moves, m)
 	}
-	return moves
 }
 
-func (c *census) balance(o *observer, movable []*Row, limit int) []move {
-	var moves []move
-	for len(c.workers) > 1 && len(moves) < limit {
-		to, from := c.least(""), c.most()
-		if to == "" || c.leases[from]-c.leases[to] < 2 {
-			break
-		}
-		i := lastOf(movable, from)
-		if i < 0 {
-			break // what it has is on the move, or about to start
-		}
-		m := move{from: from, reason: ReasonCount, write: Write{Op: Handoff, Seen: *movable[i], Owner: to}}
-		if o.idle(movable[i]) {
-			m.write.Op = Take // there is no work to finish, and perhaps nobody to answer
-		}
-		moves = append(moves, m)
-		movable = slices.Delete(movable, i, i+1)
-		c.leases[from]--
-		c.leases[to]++
+// move gives a lease that is held to another worker.
+func (p *plan) move(r ratedRow, to *load, reason Reason) {
+	from := p.byID[r.Owner]
+	m := move{from: from.id, reason: reason, write: Write{Op: Handoff, Seen: *r.Row, Owner: to.id}}
+	if p.o.idle(r.Row) {
+		m.write.Op = Take // there is no work to finish, and perhaps nobody to answer
 	}
-	return moves
+	p.moves = append(p.moves, m)
+	from.leases--
+	from.rate -= r.rate
+	p.carry(to, r)
+	p.movable = slices.DeleteFunc(p.movable, func(o ratedRow) bool { return o.Row == r.Row })
 }
 
-func lastOf(rows []*Row, owner string) int {
-	for i := len(rows) - 1; i >= 0; i-- {
-		if rows[i].Owner == owner {
-			return i
+// relieve moves the smallest busy lease off each worker that is above its
+// operating range. The next goes when the effect of this one was measured.
+func (p *plan) relieve() {
+	for _, from := range p.loads {
+		if !from.over || from.leases < 2 || !p.room() {
+			continue
+		}
+		var least *ratedRow
+		for i := range p.movable {
+			r := &p.movable[i]
+			if r.Owner == from.id && r.known && !r.idle() && (least == nil || r.rate < least.rate) {
+				least = r
+			}
+		}
+		if least == nil {
+			continue
+		}
+		if to := p.pick(*least, from.id); to != nil && to != from && !to.barred {
+			p.move(*least, to, ReasonOverLimit)
 		}
 	}
-	return -1
+}
+
+// worth is by how much the difference of two workers must exceed what a move
+// adds to the lesser of them.
+const worth = 1.5
+
+// evenLoad moves busy leases until every worker's load is near the mean.
+func (p *plan) evenLoad() {
+	spent := make(map[*load]bool) // have nothing that is worth a move
+	for p.room() {
+		var mean float64
+		var from, to *load
+		for _, l := range p.loads {
+			mean += l.cost() / float64(len(p.loads))
+			if !spent[l] && (from == nil || l.cost() > from.cost()) {
+				from = l
+			}
+			if !l.barred && l.leases < p.bounds.leases && (to == nil || l.cost() < to.cost()) {
+				to = l
+			}
+		}
+		if from == nil || to == nil || from == to {
+			return
+		}
+		band := p.bounds.threshold * mean
+		if from.cost() <= mean+band && to.cost() >= mean-band {
+			return
+		}
+		if r, ok := p.fitting(from, to); ok {
+			p.move(r, to, ReasonLoad)
+		} else {
+			spent[from] = true
+		}
+	}
+}
+
+// fitting returns the lease that evens out two workers best.
+func (p *plan) fitting(from, to *load) (best ratedRow, ok bool) {
+	gap := from.cost() - to.cost()
+	ideal := gap / (from.price + to.price)
+	off := func(r ratedRow) float64 { return max(r.rate-ideal, ideal-r.rate) }
+	for _, r := range p.movable {
+		switch {
+		case r.Owner != from.id || !r.known || r.idle() || !p.may(to, r):
+		case r.rate*to.price*worth > gap:
+		case !ok || off(r) < off(best):
+			best, ok = r, true
+		}
+	}
+	return best, ok
+}
+
+// evenCount moves idle leases until the numbers of leases differ by at most one.
+func (p *plan) evenCount() {
+	last := make(map[string]ratedRow) // per worker the idle lease with the highest key
+	for p.room() {
+		clear(last)
+		for _, r := range p.movable {
+			if r.idle() && r.known {
+				last[r.Owner] = r
+			}
+		}
+		var from, to *load
+		for _, l := range p.loads {
+			if _, ok := last[l.id]; ok && (from == nil || l.leases > from.leases) {
+				from = l
+			}
+			if l.leases < p.bounds.leases && (!l.barred || to != nil && to.barred) && (to == nil || l.leases < to.leases) {
+				to = l
+			}
+		}
+		if from == nil || to == nil || from.leases-to.leases < 2 {
+			return
+		}
+		p.move(last[from.id], to, ReasonCount)
+	}
 }

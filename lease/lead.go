@@ -240,7 +240,7 @@ func (m *member) makeMoves(ctx, base context.Context, moves []move) {
 	for i := range moves {
 		g.Go(func() error {
 			var err error
-			rows[i], err = m.write(ctx, moves[i].write)
+			rows[i], err = m.write(ctx, moves[i].write.Explained(time.Now(), moves[i].reason))
 			made[i] = err == nil
 			var conflict *ConflictError
 			if err != nil && !errors.As(err, &conflict) && ctx.Err() == nil {

@@ -58,6 +58,10 @@ type Row struct {
 	// Throughput is what the owner last measured in KiB/s, nil if it never has.
 	Throughput *float64
 
+	// Moved explains the last change of owner, nil if nobody did. It is only for
+	// people to read.
+	Moved *Move
+
 	// Run tells runs of workers with one id apart: it is the [Coordinator.Run] that
 	// renewed the lease last, empty if none of this library did. The KCL leaves it
 	// as it is, so it says something only while Reader is the worker it was.
@@ -67,6 +71,15 @@ type Row struct {
 	// the shard was first read, by the clock of the stream, in whole milliseconds.
 	// It is zero until then, and has no meaning for other positions.
 	Since time.Time
+}
+
+// A Move is a change of owner in the words of the worker that made it. The KCL
+// leaves it as it is when it moves the lease, so it says something only while To
+// is the owner.
+type Move struct {
+	At       time.Time // by that worker's clock, in whole milliseconds
+	From, To string    // the reader before and the owner after, empty for nobody
+	Reason   Reason
 }
 
 // Pending is the first phase of a checkpoint in two phases.
@@ -91,7 +104,7 @@ func (r *Row) Finished() bool { return r.Checkpoint.Compare(checkpoint.ShardEnd)
 // Clone returns a copy that shares nothing with r.
 func (r Row) Clone() Row {
 	r.Parents, r.Children = slices.Clone(r.Parents), slices.Clone(r.Children)
-	r.Range, r.Throughput = clonePtr(r.Range), clonePtr(r.Throughput)
+	r.Range, r.Throughput, r.Moved = clonePtr(r.Range), clonePtr(r.Throughput), clonePtr(r.Moved)
 	if r.Pending != nil {
 		r.Pending = &Pending{At: r.Pending.At, State: slices.Clone(r.Pending.State)}
 	}
@@ -102,7 +115,7 @@ func (r Row) Clone() Row {
 func (r Row) Equal(o Row) bool {
 	return r.Key == o.Key && r.Stream == o.Stream && r.Shard == o.Shard &&
 		slices.Equal(r.Parents, o.Parents) && slices.Equal(r.Children, o.Children) &&
-		equalPtr(r.Range, o.Range) && equalPtr(r.Throughput, o.Throughput) &&
+		equalPtr(r.Range, o.Range) && equalPtr(r.Throughput, o.Throughput) && equalPtr(r.Moved, o.Moved) &&
 		r.Owner == o.Owner && r.Leaving == o.Leaving && r.Counter == o.Counter && r.Switches == o.Switches &&
 		r.Checkpoint == o.Checkpoint && r.Pending.equal(o.Pending) && r.Run == o.Run && r.Since.Equal(o.Since)
 }

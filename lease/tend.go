@@ -84,7 +84,7 @@ func (h *Held) acquire(ctx context.Context) bool {
 		switch {
 		case cur != nil && cur.Leaving == h.m.id:
 			// Asked to hand over what it has not begun.
-			if _, err := h.m.write(ctx, Write{Op: Release, Seen: *cur}); err != nil {
+			if _, err := h.m.write(ctx, Write{Op: Release, Seen: *cur}.Explained(time.Now(), ReasonHandover)); err != nil {
 				h.m.log.Warn("lease not handed over", "lease", h.key, "error", err)
 			}
 			return false
@@ -130,7 +130,7 @@ func (h *Held) release(ctx context.Context, cause error) {
 		} else if h.m.isStopping() {
 			reason = ReasonStopping
 		}
-		return Write{Op: Release, Seen: seen, Owner: to}, nil
+		return Write{Op: Release, Seen: seen, Owner: to}.Explained(time.Now(), reason), nil
 	})
 	h.mu.Lock()
 	was := h.state
@@ -332,7 +332,7 @@ func (m *member) takeChild(ctx context.Context, stream Stream, child Shard) {
 	if err != nil || row.Owner != "" || row.Leaving != "" || row.Finished() {
 		return
 	}
-	row, err = m.write(ctx, Write{Op: Assign, Seen: row, Owner: m.id})
+	row, err = m.write(ctx, Write{Op: Assign, Seen: row, Owner: m.id}.Explained(time.Now(), ReasonChild))
 	if err == nil {
 		m.begin(context.WithoutCancel(ctx), row)
 	}

@@ -22,7 +22,8 @@ const (
 	Renew
 
 	// Take gives the lease to Write.Owner, ends a handover, raises the counter.
-	// Fenced: it fails if the owner seen has shown life.
+	// Fenced: it fails if the owner seen has shown life. Like Assign, Handoff and
+	// Release it stores Write.Moved unless nil.
 	Take
 
 	// Assign gives the lease to Write.Owner, ends a handover and raises the
@@ -55,7 +56,8 @@ const (
 
 	// Rewind stores Write.Checkpoint where a checkpoint may not go: backwards.
 	// Clears what was pending and what LATEST stood for, sets the switches to 0 and
-	// raises the counter, so that the owner finds out. Fenced.
+	// raises the counter by 2: by 1 the owner, of the KCL too, would take it for a
+	// write of its own whose answer was lost, and go on from where it was. Fenced.
 	Rewind
 
 	// Delete removes the row. Fenced, and the checkpoint must be as seen; a row
@@ -91,6 +93,7 @@ type Write struct {
 	Throughput *float64            // Renew, Checkpoint
 	Run        string              // Renew, Checkpoint, Prepare
 	Since      time.Time           // Renew; in whole milliseconds
+	Moved      *Move               // Take, Assign, Handoff, Release
 }
 
 // Key returns the key of the row that w changes.
@@ -191,10 +194,29 @@ func (w *Write) allowed(cur *Row) bool {
 	return sameOwners && cur.Counter == w.Seen.Counter
 }
 
+// Explained returns w with an explanation for the change of owner that it makes,
+// by a writer whose clock shows now.
+func (w Write) Explained(now time.Time, reason Reason) Write {
+	to := w.Owner
+	if w.Op == Release && w.Seen.Leaving != "" {
+		to = w.Seen.Owner
+	}
+	w.Moved = &Move{At: now.UTC().Truncate(time.Millisecond), From: w.Seen.Reader(), To: to, Reason: reason}
+	return w
+}
+
+// Moves reports whether w changes who holds the lease.
+func (w *Write) Moves() bool {
+	return w.Op == Take || w.Op == Assign || w.Op == Handoff || w.Op == Release
+}
+
 // change makes the change of w, whose conditions hold.
 func (w *Write) change(row *Row) {
 	if w.Run != "" && (w.Op == Renew || w.Op == Checkpoint || w.Op == Prepare) {
 		row.Run = w.Run
+	}
+	if w.Moved != nil && w.Moves() {
+		row.Moved = clonePtr(w.Moved)
 	}
 	switch w.Op {
 	case Renew:
@@ -214,6 +236,7 @@ func (w *Write) change(row *Row) {
 		row.Checkpoint, row.Pending, row.Switches = w.Checkpoint, nil, 0
 		if w.Op == Rewind {
 			row.Since = time.Time{}
+			row.Counter++
 		}
 		if w.Op == Checkpoint && len(w.Children) > 0 {
 			row.Children = slices.Clone(w.Children)

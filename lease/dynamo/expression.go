@@ -88,6 +88,7 @@ func expressionOf(w lease.Write) *expression {
 	case lease.Handoff:
 		x.set(attrOwner, str(w.Owner))
 		x.set(attrLeaving, str(w.Seen.Owner))
+		x.setMoved(w)
 		return x
 	case lease.SetChildren:
 		x.set(attrChildren, set(w.Children))
@@ -104,7 +105,9 @@ func expressionOf(w lease.Write) *expression {
 		}
 	case lease.Take, lease.Assign:
 		x.setOwner(w)
+		x.setMoved(w)
 	case lease.Release:
+		x.setMoved(w)
 		if w.Seen.Leaving != "" {
 			x.remove(attrLeaving)
 		} else {
@@ -117,6 +120,8 @@ func expressionOf(w lease.Write) *expression {
 	case lease.Rewind:
 		x.setCheckpoint(w)
 		x.remove(attrSince)
+		x.add(attrCounter, 2)
+		return x
 	case lease.Prepare:
 		x.setPending(w.Pending)
 		x.setRun(w)
@@ -198,6 +203,12 @@ func (x *expression) setThroughput(w lease.Write) {
 func (x *expression) setRun(w lease.Write) {
 	if w.Run != "" {
 		x.set(attrRun, str(w.Run))
+	}
+}
+
+func (x *expression) setMoved(w lease.Write) {
+	if w.Moved != nil {
+		x.set(attrMoved, encodeMove(w.Moved))
 	}
 }
 

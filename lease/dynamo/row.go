@@ -37,6 +37,12 @@ const (
 	// Ours alone; the KCL leaves them as they are.
 	attrRun   = "kinesisGoRun"
 	attrSince = "kinesisGoSince" // epoch milliseconds
+	attrMoved = "kinesisGoMoved" // map of the below
+
+	moveAt     = "at" // epoch milliseconds
+	moveFrom   = "from"
+	moveTo     = "to"
+	moveReason = "reason"
 )
 
 // The values of entityType that are understood.
@@ -138,6 +144,7 @@ func decodeRow(it item) (lease.Row, error) {
 	r.Throughput = d.float(attrThroughput)
 	r.Run = d.text(attrRun)
 	r.Since = d.millis(attrSince)
+	r.Moved = decodeMove(it[attrMoved])
 	r.Stream = d.text(attrStream)
 	if r.Shard = d.text(attrShard); r.Shard == "" {
 		r.Shard = r.Key
@@ -179,6 +186,9 @@ func encodeRow(r lease.Row) item {
 	if !r.Since.IsZero() {
 		it[attrSince] = num(r.Since.UnixMilli())
 	}
+	if r.Moved != nil {
+		it[attrMoved] = encodeMove(r.Moved)
+	}
 	if p := r.Pending; p != nil {
 		it[attrPending], it[attrPendingSub] = str(p.At.SequenceNumber), num(p.At.SubSequenceNumber)
 		if p.State != nil {
@@ -186,6 +196,34 @@ func encodeRow(r lease.Row) item {
 		}
 	}
 	return it
+}
+
+// decodeMove reads an explanation, nil if it cannot be understood: nothing rests
+// on it.
+func decodeMove(v types.AttributeValue) *lease.Move {
+	m, ok := v.(*types.AttributeValueMemberM)
+	if !ok {
+		return nil
+	}
+	d := decoder{it: m.Value}
+	move := lease.Move{
+		At: d.millis(moveAt), From: d.text(moveFrom), To: d.text(moveTo), Reason: lease.Reason(d.text(moveReason)),
+	}
+	if d.err != nil {
+		return nil
+	}
+	return &move
+}
+
+func encodeMove(m *lease.Move) types.AttributeValue {
+	it := item{moveAt: num(m.At.UnixMilli()), moveReason: str(string(m.Reason))}
+	if m.From != "" {
+		it[moveFrom] = str(m.From)
+	}
+	if m.To != "" {
+		it[moveTo] = str(m.To)
+	}
+	return &types.AttributeValueMemberM{Value: it}
 }
 
 // A decoder reads attributes and keeps the first error.

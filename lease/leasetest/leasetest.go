@@ -150,7 +150,9 @@ func life(t *testing.T) []func(r lease.Row) lease.Write {
 	pending := at("49590338271490256608559692538361571095921575989136588898", 7)
 	pending.State = []byte{0, 1, 255}
 	return []func(r lease.Row) lease.Write{
-		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Assign, Seen: r, Owner: "a"} },
+		func(r lease.Row) lease.Write {
+			return lease.Write{Op: lease.Assign, Seen: r, Owner: "a"}.Explained(time.UnixMilli(1752500000000), lease.ReasonFree)
+		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
 		func(r lease.Row) lease.Write {
 			return lease.Write{Op: lease.Renew, Seen: r, Throughput: &rate, Run: "18c-1", Since: time.UnixMilli(1752500000123).UTC()}
@@ -158,20 +160,26 @@ func life(t *testing.T) []func(r lease.Row) lease.Write {
 		func(r lease.Row) lease.Write {
 			return lease.Write{Op: lease.Prepare, Seen: r, Pending: &pending, Run: "18c-3"}
 		},
-		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Handoff, Seen: r, Owner: "b"} },
+		func(r lease.Row) lease.Write {
+			return lease.Write{Op: lease.Handoff, Seen: r, Owner: "b"}.Explained(time.UnixMilli(1752500000001), lease.ReasonCount)
+		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
 		func(r lease.Row) lease.Write {
 			return lease.Write{Op: lease.Checkpoint, Seen: r, Checkpoint: pending.At, Throughput: &rate, Run: "18c-2"}
 		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Release, Seen: r} },
-		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Take, Seen: r, Owner: "c"} },
+		func(r lease.Row) lease.Write {
+			return lease.Write{Op: lease.Take, Seen: r, Owner: "c"}.Explained(time.UnixMilli(1752500000002), lease.ReasonExpired)
+		},
 		func(r lease.Row) lease.Write {
 			return lease.Write{Op: lease.SetRange, Seen: r, Range: hashRange(t, "5", "340282366920938463463374607431768211455")}
 		},
 		func(r lease.Row) lease.Write {
 			return lease.Write{Op: lease.Rewind, Seen: r, Checkpoint: at("LATEST", 0).At}
 		},
-		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Release, Seen: r, Owner: "d"} },
+		func(r lease.Row) lease.Write {
+			return lease.Write{Op: lease.Release, Seen: r, Owner: "d"}.Explained(time.UnixMilli(1752500000003), lease.ReasonStopping)
+		},
 		func(r lease.Row) lease.Write {
 			return lease.Write{Op: lease.SetChildren, Seen: r, Children: []string{key(2)}}
 		},
