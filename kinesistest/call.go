@@ -1,8 +1,6 @@
 package kinesistest
 
 import (
-	"encoding/json"
-	"slices"
 	"sync"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
@@ -15,15 +13,18 @@ type Call struct {
 	Client    string // the name given to [Server.ConfigFor], "" for none
 
 	// Stream is the name of the stream, also where the request has an ARN or a
-	// shard iterator; Table that of the table.
+	// shard iterator; Table that of the table, "" if there are several.
 	Stream, Table string
+
+	// Tables are the tables of a batch or a transaction, or Table alone.
+	Tables []string
 
 	// Shard is the shard of a request that names one. A put names none.
 	Shard string
 
-	// Keys are the partition key of a PutRecord, or the strings in the key of a
-	// DynamoDB row. The request of PutItem does not tell which attributes are
-	// its key, so there Keys are all its strings.
+	// Keys are the partition key of a PutRecord, or for DynamoDB the strings,
+	// numbers and binaries in the key attributes of the rows that the request
+	// names. A Query has that of its KeyConditionExpression, a Scan none.
 	Keys []string
 
 	// Body is the JSON of the request. It is not to be changed.
@@ -104,20 +105,11 @@ func (s *Server) look(c *Call) {
 		}
 		return
 	}
-	var in struct {
-		TableName string
-		Key, Item map[string]struct{ S *string }
+	n := s.tables.Names(c.Operation, c.Body)
+	c.Tables, c.Keys = n.Tables, n.Keys
+	if len(n.Tables) == 1 {
+		c.Table = n.Tables[0]
 	}
-	_ = json.Unmarshal(c.Body, &in) // the service tells what is wrong with it
-	c.Table = in.TableName
-	for _, attributes := range []map[string]struct{ S *string }{in.Key, in.Item} {
-		for _, v := range attributes {
-			if v.S != nil {
-				c.Keys = append(c.Keys, *v.S)
-			}
-		}
-	}
-	slices.Sort(c.Keys)
 }
 
 func (s *Server) route(c *Call) []PutRecord {

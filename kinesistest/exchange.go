@@ -84,7 +84,7 @@ func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, le
 // apply has the service answer a call.
 func (s *Server) apply(ctx context.Context, c *Call, reject stream.Reject) Answer {
 	if c.Service == DynamoDB {
-		return answerOf(s.tables.Call(ctx, c.Operation, c.Body))
+		return answerOf(s.tables.CallAs(ctx, c.Client, c.Operation, c.Body))
 	}
 	return answerOf(s.streams.Call(c.Operation, c.Body, reject))
 }

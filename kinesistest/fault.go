@@ -24,7 +24,7 @@ type Fault struct {
 	Operation string // such as "PutRecords"
 	Client    string // as given to [Server.ConfigFor]
 	Stream    string // a stream's name
-	Table     string // a table's name
+	Table     string // a table's name; a batch or a transaction may have several
 
 	// Shard and Key choose calls by [Call.Shard] and [Call.Keys]. PutRecord and
 	// PutRecords are chosen if one of their records goes to the shard or has the
@@ -213,11 +213,13 @@ func (r *rule) chooses(c *Call) bool {
 		{r.Operation, c.Operation},
 		{r.Client, c.Client},
 		{r.Stream, c.Stream},
-		{r.Table, c.Table},
 	} {
 		if f.want != "" && f.want != f.have {
 			return false
 		}
+	}
+	if r.Table != "" && !slices.Contains(c.Tables, r.Table) {
+		return false
 	}
 	if r.choosesRecords(c) {
 		if !slices.ContainsFunc(c.Records(), func(p PutRecord) bool { return r.choosesRecord(p.Index, p.ShardID, p.PartitionKey) }) {

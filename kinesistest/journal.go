@@ -30,7 +30,8 @@ type Append struct {
 // that changed nothing.
 type Write struct {
 	Table     string
-	Operation string // such as "UpdateItem"
+	Operation string // such as "UpdateItem"; "TimeToLive" for a row that expired
+	Client    string // the name given to [Server.ConfigFor], "" for none
 	Key       Row    // the key attributes
 	Before    Row    // nil if there was no row
 	After     Row    // nil if there is none
@@ -94,7 +95,7 @@ func (s *Server) Journal() []Change {
 			out[i].Append = &Append{a.Stream, a.ShardID, a.First, a.Count}
 		}
 		if w := c.write; w != nil {
-			out[i].Write = &Write{w.Table, w.Op, rowOf(w.Key), rowOf(w.Before), rowOf(w.After), w.Condition}
+			out[i].Write = &Write{w.Table, w.Op, w.Client, rowOf(w.Key), rowOf(w.Before), rowOf(w.After), w.Condition}
 		}
 	}
 	return out

@@ -27,6 +27,9 @@ type Options struct {
 	// tables and their indexes; default 0.
 	TableCreating, TableDeleting, IndexCreating time.Duration
 
+	// Tables are the lags and the capacity of DynamoDB's tables.
+	Tables TableOptions
+
 	// Limits are the quotas the services enforce; default AWS's own. See
 	// [Unthrottled].
 	Limits Limits
@@ -112,6 +115,7 @@ func defaults() Options {
 		Region:         "us-east-1",
 		AccountID:      "123456789012",
 		JournalEntries: 1 << 14,
+		Tables:         tableDefaults(),
 		Limits: Limits{
 			WriteBytesPerShard:    1 << 20,
 			WriteRecordsPerShard:  1000,
@@ -141,6 +145,7 @@ func Unthrottled(o *Options) {
 	l.ReadBytesPerShard, l.ReadCallsPerShard = 0, 0
 	l.IteratorCallsPerShard, l.ListShardsPerStream = 0, 0
 	l.ControlCalls = false
+	o.Tables.unthrottle()
 }
 
 func (o *Options) validate() error {
@@ -182,5 +187,6 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("kinesistest: %s %d: want 0 or more", f.name, f.value))
 		}
 	}
+	errs = append(errs, o.Tables.validate())
 	return errors.Join(errs...)
 }

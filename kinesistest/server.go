@@ -63,13 +63,10 @@ func NewServer(optFns ...func(*Options)) *Server {
 		KeepTrimmed: o.KeepTrimmed,
 		Appended:    s.journal.appended,
 	})
-	s.tables = dynamo.New(dynamo.Options{
-		Identity:    id,
-		CreateTable: o.TableCreating,
-		DeleteTable: o.TableDeleting,
-		CreateIndex: o.IndexCreating,
-		Applied:     s.journal.applied,
-	})
+	tables := o.Tables.service()
+	tables.Identity, tables.Applied = id, s.journal.applied
+	tables.CreateTable, tables.DeleteTable, tables.CreateIndex = o.TableCreating, o.TableDeleting, o.IndexCreating
+	s.tables = dynamo.New(tables)
 	return s
 }
 
