@@ -1,7 +1,8 @@
 // Package pace decides when: a token bucket that says how long to wait before
-// spending, and a back-off whose jitter is a hash instead of a random number.
+// spending, a share of a limit that adapts to others who use it, and a back-off
+// whose jitter is a hash instead of a random number.
 //
-// Both are functions of what they are given. Nothing here sleeps, reads a clock
+// All are functions of what they are given. Nothing here sleeps, reads a clock
 // or draws a random number, so a simulation that repeats its inputs repeats its
 // decisions.
 package pace
@@ -27,6 +28,16 @@ func NewBucket(rate, burst float64) Bucket {
 		return Bucket{}
 	}
 	return Bucket{rate: rate, burst: burst, level: burst}
+}
+
+// SetRate changes the rate and the burst from now on. What is in the bucket, or
+// owed, stays, as far as the burst allows. It leaves an unlimited Bucket alone.
+func (b *Bucket) SetRate(now time.Time, rate, burst float64) {
+	if b.rate == 0 || b.rate == rate && b.burst == burst {
+		return
+	}
+	b.level = min(burst, b.levelAt(now))
+	b.at, b.rate, b.burst = now, rate, burst
 }
 
 // Wait returns how long from now to wait before n tokens may be spent, 0 if
