@@ -58,6 +58,9 @@ type Answer struct {
 
 	// Cut loses the answer: the caller sees its connection reset.
 	Cut bool
+
+	// Damage is what becomes of the answer's bytes on their way.
+	Damage Damage
 }
 
 // An Error is an error response of AWS.
@@ -83,6 +86,26 @@ var (
 
 	// ServiceUnavailable is HTTP status 503.
 	ServiceUnavailable = &Error{503, "ServiceUnavailable", "Service Unavailable", nil}
+
+	// ExpiredToken is the answer to credentials that were good once.
+	ExpiredToken = &Error{400, "ExpiredTokenException", "The security token included in the request is expired", nil}
+
+	// AccessDenied is the answer to credentials whose policy does not allow the
+	// call.
+	AccessDenied = &Error{400, "AccessDeniedException", "User is not authorized to perform this action, by a fault", nil}
+
+	// KMSThrottling is what reads and writes of an encrypted stream answer when
+	// its key is asked too often. The SDK does not try again by itself.
+	KMSThrottling = &Error{400, "KMSThrottlingException", "The request was denied due to request throttling", nil}
+
+	// KMSAccessDenied, KMSDisabled, KMSInvalidState, KMSNotFound and
+	// KMSOptInRequired are the other ways in which a stream's key fails. They
+	// end when somebody mends the key.
+	KMSAccessDenied  = &Error{400, "KMSAccessDeniedException", "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access", nil}
+	KMSDisabled      = &Error{400, "KMSDisabledException", "The key is disabled, by a fault", nil}
+	KMSInvalidState  = &Error{400, "KMSInvalidStateException", "The key is pending deletion, by a fault", nil}
+	KMSNotFound      = &Error{400, "KMSNotFoundException", "The key does not exist, by a fault", nil}
+	KMSOptInRequired = &Error{400, "KMSOptInRequired", "The AWS access key ID needs a subscription for the service", nil}
 )
 
 func answerOf(body []byte, e *api.Error) Answer {

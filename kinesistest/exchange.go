@@ -2,6 +2,8 @@ package kinesistest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,7 +80,7 @@ func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, le
 	if err != nil {
 		return nil, err
 	}
-	return s.response(p, a), nil
+	return a.Damage.apply(s.response(p, a)), nil
 }
 
 // apply has the service answer a call.
@@ -131,10 +133,7 @@ func readBody(r io.Reader, length, limit int64) ([]byte, *api.Error) {
 
 // response puts an answer in the service's form.
 func (s *Server) response(p protocol, a Answer) *http.Response {
-	h := http.Header{
-		"Content-Type":     {p.contentType},
-		"X-Amzn-Requestid": {s.requestID()},
-	}
+	h := s.header(p)
 	status, body := http.StatusOK, a.Body
 	if a.Err != nil {
 		status, body = a.Err.Status, errorBody(p.errorPrefix, a.Err)
@@ -167,6 +166,20 @@ func (s *Server) response(p protocol, a Answer) *http.Response {
 	}
 }
 
+// header is what every answer has. Kinesis adds a second id, as its support
+// asks for it.
+func (s *Server) header(p protocol) http.Header {
+	h := http.Header{
+		"Content-Type":     {p.contentType},
+		"X-Amzn-Requestid": {s.requestID()},
+	}
+	if p.service == Kinesis {
+		id := sha256.Sum256([]byte(h["X-Amzn-Requestid"][0]))
+		h["X-Amz-Id-2"] = []string{base64.StdEncoding.EncodeToString(id[:])}
+	}
+	return h
+}
+
 func errorBody(prefix string, e *Error) []byte {
 	switch e.Code {
 	case "SerializationException", "UnknownOperationException":
@@ -195,11 +208,14 @@ func (s *Server) requestID() string {
 }
 
 // A responseBody hands out the bytes of an answer.
-type responseBody struct{ data []byte }
+type responseBody struct {
+	data []byte
+	cut  bool // they end before the body does
+}
 
 func (b *responseBody) Read(p []byte) (int, error) {
 	if len(b.data) == 0 {
-		return 0, io.EOF
+		return 0, b.end()
 	}
 	n := copy(p, b.data)
 	b.data = b.data[n:]
@@ -210,6 +226,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(b.data)
 	b.data = b.data[n:]
+	if err == nil && b.cut {
+		err = b.end()
+	}
 	return int64(n), err
 }
 

@@ -3,6 +3,7 @@ package kinesistest
 import (
 	"context"
 	"math"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +22,7 @@ import (
 // it.
 type Fault struct {
 	Service   string // [Kinesis] or [DynamoDB]
-	Operation string // such as "PutRecords"
+	Operation string // such as "PutRecords", or a pattern of [path.Match] such as "Put*"
 	Client    string // as given to [Server.ConfigFor]
 	Stream    string // a stream's name
 	Table     string // a table's name; a batch or a transaction may have several
@@ -39,6 +40,10 @@ type Fault struct {
 	// goroutines at once.
 	Match func(*Call) bool
 
+	// Start is how long after Inject the fault begins, and For how long it then
+	// lasts, 0 until it is removed. Calls outside that time are not counted.
+	Start, For time.Duration
+
 	Skip  int // so many calls pass before the first that goes wrong
 	Every int // of the rest each Every-th goes wrong, beginning with the first
 	Times int // after so many have gone wrong the others pass
@@ -49,12 +54,14 @@ type Fault struct {
 	Seed        uint64
 
 	// Hang never answers: the call ends when its context does, when the fault
-	// is removed or when the server is closed, and is not applied.
+	// is over or removed or when the server is closed, and is not applied.
 	Hang bool
 
-	// Delay is how long the call waits before it is applied. If its context
-	// ends meanwhile, it is not applied.
-	Delay time.Duration
+	// Delay is how long the call waits before it is applied, and DelayFrom, if
+	// not nil, adds a time by chance, drawn as for Probability. If the call's
+	// context ends meanwhile, it is not applied.
+	Delay     time.Duration
+	DelayFrom Distribution
 
 	// Lose loses the request or the response.
 	Lose Loss
@@ -74,6 +81,9 @@ type Fault struct {
 
 	// DelayAfter is how long an answer waits after the call was applied.
 	DelayAfter time.Duration
+
+	// Damage is what becomes of the answer's bytes on their way.
+	Damage Damage
 }
 
 // A Loss is what the network loses of a call.
@@ -89,7 +99,8 @@ const (
 // A rule is an injected fault.
 type rule struct {
 	Fault
-	removed chan struct{}
+	injected time.Time
+	removed  chan struct{}
 
 	mu    sync.Mutex
 	seen  int // calls chosen by the first group
@@ -99,7 +110,7 @@ type rule struct {
 // Inject makes calls go wrong from now on, until remove is called; remove may
 // be called more than once.
 func (s *Server) Inject(f Fault) (remove func()) {
-	r := &rule{Fault: f, removed: make(chan struct{})}
+	r := &rule{Fault: f, injected: time.Now(), removed: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.setFaults(append(slices.Clone(*s.faults.Load()), r))
@@ -136,11 +147,15 @@ func (s *Server) faulted(ctx context.Context, c *Call) (Answer, error) {
 // records of a put that rejects choose.
 func (s *Server) pass(ctx context.Context, c *Call, rules, rejects []*rule) Answer {
 	for i, r := range rules {
-		if !r.chooses(c) || !r.fires() {
+		if !r.chooses(c) {
+			continue
+		}
+		n, fires := r.fires(time.Now())
+		if !fires {
 			continue
 		}
 		rest := rules[i+1:]
-		return s.act(ctx, c, r, func(reject bool) Answer {
+		return s.act(ctx, c, r, r.delay(n), func(reject bool) Answer {
 			if reject {
 				rejects = append(slices.Clip(rejects), r)
 			}
@@ -150,13 +165,13 @@ func (s *Server) pass(ctx context.Context, c *Call, rules, rejects []*rule) Answ
 	return s.apply(ctx, c, rejectBy(rejects))
 }
 
-// act does to a call what r says.
-func (s *Server) act(ctx context.Context, c *Call, r *rule, next func(reject bool) Answer) Answer {
+// act does to a call what r says, after a delay.
+func (s *Server) act(ctx context.Context, c *Call, r *rule, delay time.Duration, next func(reject bool) Answer) Answer {
 	if r.Hang {
-		s.wait(ctx, r, nil)
+		s.hang(ctx, r)
 		return Answer{Cut: true}
 	}
-	if !s.sleep(ctx, r, r.Delay) || r.Lose == LoseRequest {
+	if !s.sleep(ctx, delay) || r.Lose == LoseRequest {
 		return Answer{Cut: true}
 	}
 	partial := r.choosesRecords(c)
@@ -170,17 +185,31 @@ func (s *Server) act(ctx context.Context, c *Call, r *rule, next func(reject boo
 	} else {
 		a = hand()
 	}
-	if !s.sleep(ctx, r, r.DelayAfter) || r.Lose == LoseResponse {
+	if !s.sleep(ctx, r.DelayAfter) || r.Lose == LoseResponse {
 		return Answer{Cut: true}
 	}
 	if r.Error != nil && r.Applied {
-		return Answer{Err: r.Error}
+		a = Answer{Err: r.Error}
+	}
+	if r.Damage != DamageNothing {
+		a.Damage = r.Damage
 	}
 	return a
 }
 
+// hang blocks until the fault is over, or nobody waits any more.
+func (s *Server) hang(ctx context.Context, r *rule) {
+	if r.For <= 0 {
+		s.wait(ctx, r, nil)
+		return
+	}
+	t := time.NewTimer(time.Until(r.injected.Add(r.Start + r.For)))
+	defer t.Stop()
+	s.wait(ctx, r, t.C)
+}
+
 // sleep waits for d and reports whether the call still has a caller.
-func (s *Server) sleep(ctx context.Context, r *rule, d time.Duration) bool {
+func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
@@ -210,11 +239,15 @@ func (s *Server) wait(ctx context.Context, r *rule, done <-chan time.Time) bool 
 func (r *rule) chooses(c *Call) bool {
 	for _, f := range []struct{ want, have string }{
 		{r.Service, c.Service},
-		{r.Operation, c.Operation},
 		{r.Client, c.Client},
 		{r.Stream, c.Stream},
 	} {
 		if f.want != "" && f.want != f.have {
+			return false
+		}
+	}
+	if r.Operation != "" && r.Operation != c.Operation {
+		if ok, _ := path.Match(r.Operation, c.Operation); !ok {
 			return false
 		}
 	}
@@ -240,21 +273,34 @@ func (r *rule) choosesRecord(i int, shardID, key string) bool {
 	return (r.Shard == "" || r.Shard == shardID) && (r.Key == "" || r.Key == key) && (r.Entries == nil || r.Entries(i, shardID, key))
 }
 
-// fires counts a call that r chooses and reports whether it goes wrong.
-func (r *rule) fires() bool {
+// fires counts a call that r chooses and reports whether it goes wrong, and
+// its number.
+func (r *rule) fires(now time.Time) (n int, ok bool) {
+	if since := now.Sub(r.injected); since < r.Start || r.For > 0 && since >= r.Start+r.For {
+		return 0, false
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := r.seen - r.Skip
+	n = r.seen - r.Skip
 	r.seen++
 	switch {
 	case n < 0,
 		r.Every > 1 && n%r.Every != 0,
 		r.Times > 0 && r.fired >= r.Times,
 		r.Probability > 0 && chance(r.Seed, uint64(n)) >= r.Probability:
-		return false
+		return n, false
 	}
 	r.fired++
-	return true
+	return n, true
+}
+
+// delay is how long the n-th call waits. Its chance has a series of its own:
+// with that of Probability the rarer fault would be the shorter one.
+func (r *rule) delay(n int) time.Duration {
+	if r.DelayFrom == nil {
+		return r.Delay
+	}
+	return r.Delay + r.DelayFrom(chance(^r.Seed, uint64(n)))
 }
 
 // chance returns a number from 0 up to 1, the n-th of a seed's series.

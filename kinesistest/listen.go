@@ -1,6 +1,7 @@
 package kinesistest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -78,5 +79,10 @@ func (s *Server) write(w http.ResponseWriter, resp *http.Response) {
 		h[name] = values
 	}
 	w.WriteHeader(resp.StatusCode)
-	_, _ = io.Copy(w, resp.Body) // the client is gone if it fails
+	// If writing fails, the client is gone. If the body ends too early, that is
+	// a fault's doing, and the client is to see it.
+	if _, err := io.Copy(w, resp.Body); errors.Is(err, io.ErrUnexpectedEOF) {
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
 }
