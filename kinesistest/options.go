@@ -3,6 +3,8 @@ package kinesistest
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +24,10 @@ type Options struct {
 	// On AWS it is seconds to minutes. While a stream is UPDATING its shards are
 	// those of before, and it takes and gives records.
 	StreamCreating, StreamUpdating, StreamDeleting time.Duration
+
+	// ConsumerCreating and ConsumerDeleting are the same for a registered
+	// consumer; default 0. Its subscriptions end when its deletion begins.
+	ConsumerCreating, ConsumerDeleting time.Duration
 
 	// TableCreating, TableDeleting and IndexCreating are the same for DynamoDB
 	// tables and their indexes; default 0.
@@ -78,10 +84,13 @@ type Limits struct {
 	// default 1000.
 	ListShardsPerStream int
 
-	// ControlCalls applies AWS's call rates to the operations that create,
-	// describe, list, delete and reshard streams, 5 to 20 a second; default
-	// true. What is above fails with LimitExceededException.
-	ControlCalls bool
+	// ControlCalls is the calls a second of each operation of the control plane,
+	// by the operation's name, such as "ListStreams"; default AWS's own, from 1
+	// for DescribeLimits to 20 for DescribeStreamSummary. Those that AWS counts
+	// by stream (resharding, encryption, consumers, ...) are counted by stream,
+	// the others by account. An operation without an entry has no limit. What is
+	// above fails with LimitExceededException.
+	ControlCalls map[string]int
 
 	// RecordsPerRequest is the records in a PutRecords; default 500.
 	RecordsPerRequest int
@@ -94,8 +103,32 @@ type Limits struct {
 	// GetRecords; default 10 MiB. A single record may exceed it.
 	BytesPerPage int
 
+	// FullPagePause is how long a shard gives no other page after one of
+	// BytesPerPage bytes; default 5 seconds.
+	FullPagePause time.Duration
+
 	// ShardsPerAccount is the open shards of all streams; default 20,000.
 	ShardsPerAccount int
+
+	// ShardsPerStream is the shards that UpdateShardCount may bring a stream to;
+	// default 10,000.
+	ShardsPerStream int
+
+	// ScaleFactor is by how much UpdateShardCount may multiply or divide the
+	// number of open shards; default 2.
+	ScaleFactor int
+
+	// ShardCountUpdates is the UpdateShardCount of a stream in 24 hours;
+	// default 10.
+	ShardCountUpdates int
+
+	// ModeSwitches is the changes of a stream's capacity mode in 24 hours;
+	// default 2.
+	ModeSwitches int
+
+	// KeyChanges is how often a stream may start encryption or change its key in
+	// 24 hours, and how often stop it; default 25.
+	KeyChanges int
 
 	// CreatingStreams is the streams that may be CREATING at once; default 5.
 	CreatingStreams int
@@ -108,6 +141,33 @@ type Limits struct {
 
 	// TokenLife is how long a NextToken is good; default 300 seconds.
 	TokenLife time.Duration
+
+	// ConsumersPerStream is the consumers registered with a stream; default 20.
+	ConsumersPerStream int
+
+	// CreatingConsumers is the consumers of a stream that may be CREATING at
+	// once; default 5.
+	CreatingConsumers int
+
+	// FanOutBytesPerShard is the bytes of data and partition keys that a shard
+	// pushes to each of its consumers in a second; default 2 MiB. What is above
+	// waits, and MillisBehindLatest grows.
+	FanOutBytesPerShard int
+
+	// FanOutCallsPerShard is the calls of SubscribeToShard a second, consumer
+	// and shard, those refused because of SubscriptionGap included; default 5,
+	// what is above fails with LimitExceededException. AWS has documented 5 and
+	// documents 1, which SubscriptionGap makes hard to see.
+	FanOutCallsPerShard int
+
+	// SubscriptionLife is how long a subscription lives; default 5 minutes. Then
+	// it ends well.
+	SubscriptionLife time.Duration
+
+	// SubscriptionGap is how long after a SubscribeToShard that succeeded a
+	// further one of the same consumer and shard fails with
+	// ResourceInUseException; default 5 seconds. Later ones take over.
+	SubscriptionGap time.Duration
 }
 
 func defaults() Options {
@@ -123,15 +183,27 @@ func defaults() Options {
 			ReadCallsPerShard:     5,
 			IteratorCallsPerShard: 5,
 			ListShardsPerStream:   1000,
-			ControlCalls:          true,
+			ControlCalls:          controlCalls(),
 			RecordsPerRequest:     500,
 			BytesPerRequest:       10 << 20,
 			BytesPerPage:          10 << 20,
+			FullPagePause:         5 * time.Second,
 			ShardsPerAccount:      20_000,
+			ShardsPerStream:       10_000,
+			ScaleFactor:           2,
+			ShardCountUpdates:     10,
+			ModeSwitches:          2,
+			KeyChanges:            25,
 			CreatingStreams:       5,
 			OnDemandStreams:       50,
 			IteratorLife:          5 * time.Minute,
 			TokenLife:             300 * time.Second,
+			ConsumersPerStream:    20,
+			CreatingConsumers:     5,
+			FanOutBytesPerShard:   2 << 20,
+			FanOutCallsPerShard:   5,
+			SubscriptionLife:      5 * time.Minute,
+			SubscriptionGap:       5 * time.Second,
 		},
 	}
 }
@@ -142,9 +214,10 @@ func defaults() Options {
 func Unthrottled(o *Options) {
 	l := &o.Limits
 	l.WriteBytesPerShard, l.WriteRecordsPerShard = 0, 0
-	l.ReadBytesPerShard, l.ReadCallsPerShard = 0, 0
+	l.ReadBytesPerShard, l.ReadCallsPerShard, l.FullPagePause = 0, 0, 0
 	l.IteratorCallsPerShard, l.ListShardsPerStream = 0, 0
-	l.ControlCalls = false
+	l.ControlCalls = nil
+	l.FanOutBytesPerShard, l.FanOutCallsPerShard = 0, 0
 	o.Tables.unthrottle()
 }
 
@@ -164,6 +237,8 @@ func (o *Options) validate() error {
 		{"StreamCreating", int64(o.StreamCreating)},
 		{"StreamUpdating", int64(o.StreamUpdating)},
 		{"StreamDeleting", int64(o.StreamDeleting)},
+		{"ConsumerCreating", int64(o.ConsumerCreating)},
+		{"ConsumerDeleting", int64(o.ConsumerDeleting)},
 		{"TableCreating", int64(o.TableCreating)},
 		{"TableDeleting", int64(o.TableDeleting)},
 		{"IndexCreating", int64(o.IndexCreating)},
@@ -177,16 +252,55 @@ func (o *Options) validate() error {
 		{"Limits.RecordsPerRequest", int64(l.RecordsPerRequest)},
 		{"Limits.BytesPerRequest", int64(l.BytesPerRequest)},
 		{"Limits.BytesPerPage", int64(l.BytesPerPage)},
+		{"Limits.FullPagePause", int64(l.FullPagePause)},
 		{"Limits.ShardsPerAccount", int64(l.ShardsPerAccount)},
+		{"Limits.ShardsPerStream", int64(l.ShardsPerStream)},
+		{"Limits.ScaleFactor", int64(l.ScaleFactor)},
+		{"Limits.ShardCountUpdates", int64(l.ShardCountUpdates)},
+		{"Limits.ModeSwitches", int64(l.ModeSwitches)},
+		{"Limits.KeyChanges", int64(l.KeyChanges)},
 		{"Limits.CreatingStreams", int64(l.CreatingStreams)},
 		{"Limits.OnDemandStreams", int64(l.OnDemandStreams)},
 		{"Limits.IteratorLife", int64(l.IteratorLife)},
 		{"Limits.TokenLife", int64(l.TokenLife)},
+		{"Limits.ConsumersPerStream", int64(l.ConsumersPerStream)},
+		{"Limits.CreatingConsumers", int64(l.CreatingConsumers)},
+		{"Limits.FanOutBytesPerShard", int64(l.FanOutBytesPerShard)},
+		{"Limits.FanOutCallsPerShard", int64(l.FanOutCallsPerShard)},
+		{"Limits.SubscriptionLife", int64(l.SubscriptionLife)},
+		{"Limits.SubscriptionGap", int64(l.SubscriptionGap)},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("kinesistest: %s %d: want 0 or more", f.name, f.value))
 		}
 	}
+	for _, op := range slices.Sorted(maps.Keys(l.ControlCalls)) {
+		if n := l.ControlCalls[op]; n < 0 {
+			errs = append(errs, fmt.Errorf("kinesistest: Limits.ControlCalls[%q] %d: want 0 or more", op, n))
+		}
+	}
 	errs = append(errs, o.Tables.validate())
 	return errors.Join(errs...)
+}
+
+// controlCalls returns AWS's call rates, a map of the caller's own.
+func controlCalls() map[string]int {
+	calls := map[string]int{
+		"DescribeLimits":        1,
+		"DescribeStream":        10,
+		"UpdateShardCount":      10,
+		"DescribeStreamSummary": 20, "DescribeStreamConsumer": 20,
+	}
+	for _, op := range []string{
+		"CreateStream", "DeleteStream", "ListStreams", "SplitShard", "MergeShards",
+		"UpdateStreamMode", "UpdateStreamWarmThroughput", "UpdateStreamRecordDistributionStrategy", "UpdateMaxRecordSize",
+		"IncreaseStreamRetentionPeriod", "DecreaseStreamRetentionPeriod",
+		"StartStreamEncryption", "StopStreamEncryption", "EnableEnhancedMonitoring", "DisableEnhancedMonitoring",
+		"AddTagsToStream", "RemoveTagsFromStream", "ListTagsForStream", "TagResource", "UntagResource", "ListTagsForResource",
+		"PutResourcePolicy", "GetResourcePolicy", "DeleteResourcePolicy", "DescribeAccountSettings", "UpdateAccountSettings",
+		"RegisterStreamConsumer", "DeregisterStreamConsumer", "ListStreamConsumers",
+	} {
+		calls[op] = 5
+	}
+	return calls
 }

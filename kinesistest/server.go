@@ -61,7 +61,10 @@ func NewServer(optFns ...func(*Options)) *Server {
 		Updating:    o.StreamUpdating,
 		Deleting:    o.StreamDeleting,
 		KeepTrimmed: o.KeepTrimmed,
-		Appended:    s.journal.appended,
+
+		ConsumerCreating: o.ConsumerCreating,
+		ConsumerDeleting: o.ConsumerDeleting,
+		Appended:         s.journal.appended,
 	})
 	tables := o.Tables.service()
 	tables.Identity, tables.Applied = id, s.journal.applied

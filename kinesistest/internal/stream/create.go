@@ -2,6 +2,7 @@ package stream
 
 import (
 	"maps"
+	"math"
 	"time"
 
 	"github.com/kinesis-go/kinesis/internal/shardmap"
@@ -23,6 +24,7 @@ type createStreamInput struct {
 	MaxRecordSizeInKiB         *int
 	RecordDistributionStrategy *string
 	Tags                       map[string]string
+	WarmThroughputMiBps        *int
 }
 
 type streamModeDetails struct{ StreamMode *string }
@@ -39,12 +41,12 @@ func (in *createStreamInput) check() *api.Error {
 	v.required("streamName", in.StreamName)
 	v.between("shardCount", in.ShardCount, 1, mostShards)
 	v.between("maxRecordSizeInKiB", in.MaxRecordSizeInKiB, defaultMaxRecordSize, largestRecordSize)
-	if m := in.mode(); m != provisioned && m != onDemand {
-		v.add(m, "streamModeDetails.streamMode", "Member must satisfy enum value set: [PROVISIONED, ON_DEMAND]")
+	if d := in.StreamModeDetails; d != nil {
+		v.streamMode(d)
 	}
-	if d := in.RecordDistributionStrategy; d != nil && *d != auto && *d != userPartitionKey {
-		v.add(*d, "recordDistributionStrategy", "Member must satisfy enum value set: [AUTO, USER_PARTITION_KEY]")
-	}
+	v.oneOf("recordDistributionStrategy", in.RecordDistributionStrategy, auto, userPartitionKey)
+	v.between("warmThroughputMiBps", in.WarmThroughputMiBps, 0, math.MaxInt32)
+	v.tags(in.Tags)
 	if e := v.err(); e != nil {
 		return e
 	}
@@ -54,11 +56,11 @@ func (in *createStreamInput) check() *api.Error {
 	case in.mode() == onDemand && in.ShardCount != nil:
 		return api.Errorf("ValidationException", "ShardCount must not be specified for a stream in ON_DEMAND mode.")
 	case in.mode() == provisioned && in.RecordDistributionStrategy != nil && *in.RecordDistributionStrategy == auto:
-		return api.Errorf("ValidationException", "RecordDistributionStrategy AUTO needs a stream in ON_DEMAND mode.")
-	case len(in.Tags) > 50:
-		return invalid("A stream has at most 50 tags, not %d.", len(in.Tags))
+		return invalid("RecordDistributionStrategy AUTO needs a stream in ON_DEMAND mode.")
+	case in.mode() == provisioned && in.WarmThroughputMiBps != nil:
+		return wrongMode("WarmThroughputMiBps needs a stream in ON_DEMAND mode.")
 	}
-	return nil
+	return checkTags(in.Tags, *in.StreamName)
 }
 
 func (s *Service) createStream(in *createStreamInput) (any, *api.Error) {
@@ -78,15 +80,33 @@ func (s *Service) createStream(in *createStreamInput) (any, *api.Error) {
 	if in.ShardCount != nil {
 		n = *in.ShardCount
 	}
+	var warm *warmThroughput
+	if w := in.WarmThroughputMiBps; w != nil {
+		if e := s.mayWarm(*w, now); e != nil {
+			return nil, e
+		}
+		warm, n = &warmThroughput{*w, *w}, max(n, *w)
+	}
 	if e := s.room(in.mode(), n, now); e != nil {
 		return nil, e
 	}
+	st := s.newStream(in, n, now)
+	st.warm = warm
+	s.streams[st.name] = st
+	s.byNumber[st.number] = st
+	return nil, nil
+}
+
+// newStream returns a stream in CREATING that is to have n shards. s.mu is
+// held.
+func (s *Service) newStream(in *createStreamInput, n int, now time.Time) *stream {
 	s.openShards.Add(int64(n))
 	s.created++
 	st := &stream{
 		name:          *in.StreamName,
 		arn:           s.arn(*in.StreamName),
 		number:        s.created,
+		rates:         map[string]*bucket{},
 		mode:          in.mode(),
 		created:       now,
 		retention:     defaultRetention,
@@ -112,9 +132,7 @@ func (s *Service) createStream(in *createStreamInput) (any, *api.Error) {
 		}
 		st.route()
 	})
-	s.streams[st.name] = st
-	s.byNumber[st.number] = st
-	return nil, nil
+	return st
 }
 
 // CreateStream makes a provisioned stream.
@@ -129,8 +147,18 @@ func (s *Service) room(mode string, n int, now time.Time) *api.Error {
 	if e := s.shardRoom(n); e != nil {
 		return e
 	}
-	l := &s.opts.Limits
-	inCreation, onDemands := 0, 0
+	inCreation, onDemands := s.census(now)
+	if l := s.opts.Limits.CreatingStreams; l > 0 && inCreation >= l {
+		return limitExceeded("More than %d streams are in the CREATING state.", l)
+	}
+	if mode == onDemand {
+		return s.onDemandRoom(onDemands)
+	}
+	return nil
+}
+
+// census counts the streams in CREATING and the on-demand ones. s.mu is held.
+func (s *Service) census(now time.Time) (inCreation, onDemands int) {
 	for _, st := range s.streams {
 		st.mu.Lock()
 		st.settle(now)
@@ -142,12 +170,14 @@ func (s *Service) room(mode string, n int, now time.Time) *api.Error {
 		}
 		st.mu.Unlock()
 	}
-	if l.CreatingStreams > 0 && inCreation >= l.CreatingStreams {
-		return api.Errorf("LimitExceededException", "More than %d streams are in the CREATING state.", l.CreatingStreams)
-	}
-	if mode == onDemand && l.OnDemandStreams > 0 && onDemands >= l.OnDemandStreams {
-		return api.Errorf("LimitExceededException", "The account %s has %d on-demand streams, the limit is %d.",
-			s.opts.Identity.AccountID, onDemands, l.OnDemandStreams)
+	return inCreation, onDemands
+}
+
+// onDemandRoom fails if the account, which has n on-demand streams, may not
+// have another.
+func (s *Service) onDemandRoom(n int) *api.Error {
+	if l := s.opts.Limits.OnDemandStreams; l > 0 && n >= l {
+		return limitExceeded("The account %s has %d on-demand streams, the limit is %d.", s.opts.Identity.AccountID, n, l)
 	}
 	return nil
 }
@@ -158,7 +188,7 @@ func (s *Service) shardRoom(n int) *api.Error {
 	if limit <= 0 || have+n <= limit {
 		return nil
 	}
-	return api.Errorf("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. "+
+	return limitExceeded("This request would exceed the shard limit for the account %s in %s. "+
 		"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
 		s.opts.Identity.AccountID, s.opts.Identity.Region, have, limit, n)
 }
@@ -178,6 +208,11 @@ func (s *Service) deleteStream(in *struct {
 	return nil, s.with(in.ref, func(st *stream, now time.Time) *api.Error {
 		if e := st.idle(s.opts.Identity.AccountID); e != nil {
 			return e
+		}
+		enforced := in.EnforceConsumerDeletion != nil && *in.EnforceConsumerDeletion
+		if n := st.consumerCount(now); n > 0 && !enforced {
+			return api.Errorf("ResourceInUseException", "Stream %s under account %s has %d registered consumers; deregister them, or set EnforceConsumerDeletion.",
+				st.name, s.opts.Identity.AccountID, n)
 		}
 		s.openShards.Add(-int64(len(st.routes.shards)))
 		st.enter(deleting, s.opts.Deleting, now, nil)

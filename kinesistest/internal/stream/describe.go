@@ -31,10 +31,6 @@ func toMillis(seconds float64) int64 {
 
 type modeDetails struct{ StreamMode string }
 
-type shardMetrics struct{ ShardLevelMetrics []string }
-
-func noMetrics() []shardMetrics { return []shardMetrics{{[]string{}}} }
-
 type hashKeyRange struct{ StartingHashKey, EndingHashKey string }
 
 type sequenceNumberRange struct {
@@ -97,6 +93,7 @@ func (s *Service) describeStream(in *describeStreamInput) (any, *api.Error) {
 		StreamCreationTimestamp             millis
 		RetentionPeriodHours                int
 		EncryptionType                      string
+		KeyId                               string `json:",omitempty"`
 		EnhancedMonitoring                  []shardMetrics
 		Shards                              []shardDescription
 		HasMoreShards                       bool
@@ -114,8 +111,9 @@ func (s *Service) describeStream(in *describeStreamInput) (any, *api.Error) {
 			StreamModeDetails:       modeDetails{st.mode},
 			StreamCreationTimestamp: millis(st.created.UnixMilli()),
 			RetentionPeriodHours:    int(st.retention / time.Hour),
-			EncryptionType:          "NONE",
-			EnhancedMonitoring:      noMetrics(),
+			EncryptionType:          st.encryptionType(),
+			KeyId:                   st.key,
+			EnhancedMonitoring:      st.monitoring(),
 			Shards:                  []shardDescription{},
 		}
 		for _, sh := range st.shards {
@@ -143,14 +141,16 @@ func (s *Service) describeStreamSummary(in *ref) (any, *api.Error) {
 		StreamCreationTimestamp             millis
 		RetentionPeriodHours                int
 		EncryptionType                      string
+		KeyId                               string `json:",omitempty"`
 		EnhancedMonitoring                  []shardMetrics
 		OpenShardCount                      int
 		ConsumerCount                       int
 		MaxRecordSizeInKiB                  int
-		RecordDistributionStrategy          string `json:",omitempty"`
+		RecordDistributionStrategy          string          `json:",omitempty"`
+		WarmThroughput                      *warmThroughput `json:",omitempty"`
 	}
 	var d summary
-	e := s.with(*in, func(st *stream, _ time.Time) *api.Error {
+	e := s.with(*in, func(st *stream, now time.Time) *api.Error {
 		d = summary{
 			StreamName:                 st.name,
 			StreamARN:                  st.arn,
@@ -158,8 +158,11 @@ func (s *Service) describeStreamSummary(in *ref) (any, *api.Error) {
 			StreamModeDetails:          modeDetails{st.mode},
 			StreamCreationTimestamp:    millis(st.created.UnixMilli()),
 			RetentionPeriodHours:       int(st.retention / time.Hour),
-			EncryptionType:             "NONE",
-			EnhancedMonitoring:         noMetrics(),
+			EncryptionType:             st.encryptionType(),
+			KeyId:                      st.key,
+			WarmThroughput:             st.warm,
+			EnhancedMonitoring:         st.monitoring(),
+			ConsumerCount:              st.consumerCount(now),
 			MaxRecordSizeInKiB:         st.maxRecordSize,
 			RecordDistributionStrategy: st.distribution,
 		}

@@ -2,7 +2,9 @@ package stream
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
 )
@@ -13,6 +15,16 @@ func invalid(format string, args ...any) *api.Error {
 
 func notFound(stream, account string) *api.Error {
 	return api.Errorf("ResourceNotFoundException", "Stream %s under account %s not found.", stream, account)
+}
+
+func limitExceeded(format string, args ...any) *api.Error {
+	return api.Errorf("LimitExceededException", format, args...)
+}
+
+// wrongMode is how the service refuses an operation that a stream's capacity
+// mode does not have.
+func wrongMode(format string, args ...any) *api.Error {
+	return api.Errorf("ValidationException", format, args...)
 }
 
 func serialization(message string) *api.Error {
@@ -87,6 +99,33 @@ func (v *violations) required(member string, s *string) {
 	v.streamName(member, s)
 }
 
+// oneOf checks a member whose values are listed. A nil one passes.
+func (v *violations) oneOf(member string, s *string, values ...string) {
+	if s != nil && !slices.Contains(values, *s) {
+		v.add(*s, member, "Member must satisfy enum value set: [%s]", strings.Join(values, ", "))
+	}
+}
+
+// length checks how many characters a member has. A nil one passes.
+func (v *violations) length(member string, s *string, low, high int) {
+	if s == nil {
+		return
+	}
+	switch n := utf8.RuneCountInString(*s); {
+	case n < low:
+		v.add(*s, member, "Member must have length greater than or equal to %d", low)
+	case n > high:
+		v.add(*s, member, "Member must have length less than or equal to %d", high)
+	}
+}
+
+// notNil fails for a member that must be there.
+func (v *violations) notNil(member string, there bool) {
+	if !there {
+		v.add(nil, member, notNull)
+	}
+}
+
 func (v *violations) between(member string, n *int, low, high int) {
 	switch {
 	case n == nil:
@@ -107,6 +146,20 @@ func (v *violations) streamARN(s *string) {
 		len(p[4]) != 12 || strings.Trim(p[4], "0123456789") != "" ||
 		!strings.HasPrefix(p[5], "stream/") || len(p[5]) == len("stream/") {
 		v.add(*s, "streamARN", `Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+`)
+	}
+}
+
+// streamID checks the form of a StreamId, which the service knows and does not
+// use. A nil one passes.
+func (v *violations) streamID(s *string) {
+	if s == nil {
+		return
+	}
+	lower := func(s string) bool {
+		return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+	}
+	if before, after, ok := strings.Cut(*s, "-"); !ok || len(before) != 20 || len(after) != 3 || !lower(before) || !lower(after) {
+		v.add(*s, "streamId", "Member must satisfy regular expression pattern: [a-z0-9]{20}-[a-z0-9]{3}")
 	}
 }
 

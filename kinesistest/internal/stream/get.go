@@ -118,13 +118,13 @@ func (sh *shard) mayRead(now time.Time, l *Limits) bool {
 }
 
 // didRead charges a GetRecords. The bytes of a page are known only afterwards,
-// so they may leave a debt; a page cut at 10 MiB stops reading for 5 seconds.
+// so they may leave a debt; a page that is full stops reading for a while.
 func (sh *shard) didRead(now time.Time, p page, l *Limits) {
 	nanos := now.UnixNano()
 	sh.readCalls.take(nanos, 1, l.ReadCallsPerShard)
 	sh.readBytes.take(nanos, p.bytes, l.ReadBytesPerShard)
-	if l.ReadBytesPerShard > 0 && p.full {
-		sh.readPause = nanos + 5*int64(time.Second)
+	if p.full {
+		sh.readPause = nanos + int64(l.FullPagePause)
 	}
 }
 
@@ -137,6 +137,19 @@ func (s *Service) page(st *stream, sh *shard, counter uint64, limit int, now tim
 	}
 	p := page{shard: sh}
 	p.views, counter = sh.log.views(counter, limit, most)
+	p.count()
+	p.full = p.bytes >= most || p.records < limit && counter < sh.log.next
+	p.behind = sh.behind(counter, now)
+	if sh.closed == 0 || counter < sh.log.next {
+		p.next = s.iterator(st, sh, counter, now)
+		return p
+	}
+	p.children = st.childShards(sh)
+	return p
+}
+
+// count fills in how much the views hold.
+func (p *page) count() {
 	for _, v := range p.views {
 		p.records += len(v.segment.index) - v.from
 		for i := v.from; i < len(v.segment.index); i++ {
@@ -144,23 +157,29 @@ func (s *Service) page(st *stream, sh *shard, counter uint64, limit int, now tim
 			p.bytes += len(r.PartitionKey) + len(r.Data)
 		}
 	}
-	p.full = p.bytes >= most || p.records < limit && counter < sh.log.next
-	if counter < sh.log.next {
-		// Also what arrived within this millisecond is still to be read.
-		p.behind = max(1, now.UnixMilli()-sh.log.get(counter).Arrival)
+}
+
+// behind returns how old the record with a counter is, 0 if there is none, in
+// milliseconds.
+func (sh *shard) behind(counter uint64, now time.Time) int64 {
+	if counter >= sh.log.next {
+		return 0
 	}
-	if sh.closed == 0 || counter < sh.log.next {
-		p.next = s.iterator(st, sh, counter, now)
-		return p
-	}
+	// Also what arrived within this millisecond is still to be read.
+	return max(1, now.UnixMilli()-sh.log.get(counter).Arrival)
+}
+
+// childShards describes the children of sh.
+func (st *stream) childShards(sh *shard) []childShard {
+	var out []childShard
 	for _, c := range st.children(sh) {
 		parents := []string{c.parent.id}
 		if c.adjacent != nil {
 			parents = append(parents, c.adjacent.id)
 		}
-		p.children = append(p.children, childShard{c.id, parents, c.hashKeyRange()})
+		out = append(out, childShard{c.id, parents, c.hashKeyRange()})
 	}
-	return p
+	return out
 }
 
 func (p *page) appendJSON(dst []byte) []byte {
@@ -169,19 +188,7 @@ func (p *page) appendJSON(dst []byte) []byte {
 	}
 	dst = append(dst, '{')
 	if len(p.children) > 0 {
-		dst = append(dst, `"ChildShards":[`...)
-		for i, c := range p.children {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = fmt.Appendf(dst, `{"ShardId":%q,"ParentShards":[%q`, c.id, c.parents[0])
-			for _, parent := range c.parents[1:] {
-				dst = fmt.Appendf(dst, `,%q`, parent)
-			}
-			dst = fmt.Appendf(dst, `],"HashKeyRange":{"StartingHashKey":%q,"EndingHashKey":%q}}`,
-				c.hashes.StartingHashKey, c.hashes.EndingHashKey)
-		}
-		dst = append(dst, `],`...)
+		dst = append(p.appendChildren(dst), ',')
 	}
 	dst = append(dst, `"MillisBehindLatest":`...)
 	dst = strconv.AppendInt(dst, p.behind, 10)
@@ -190,7 +197,13 @@ func (p *page) appendJSON(dst []byte) []byte {
 		dst = append(dst, p.next...)
 		dst = append(dst, '"')
 	}
-	dst = append(dst, `,"Records":[`...)
+	dst = append(dst, ',')
+	return append(p.appendRecords(dst), '}')
+}
+
+// appendRecords writes the member Records.
+func (p *page) appendRecords(dst []byte) []byte {
+	dst = append(dst, `"Records":[`...)
 	comma := false
 	for _, v := range p.views {
 		for i := v.from; i < len(v.segment.index); i++ {
@@ -201,7 +214,24 @@ func (p *page) appendJSON(dst []byte) []byte {
 			dst = p.shard.appendRecord(dst, v.segment.at(i))
 		}
 	}
-	return append(dst, "]}"...)
+	return append(dst, ']')
+}
+
+// appendChildren writes the member ChildShards.
+func (p *page) appendChildren(dst []byte) []byte {
+	dst = append(dst, `"ChildShards":[`...)
+	for i, c := range p.children {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = fmt.Appendf(dst, `{"ShardId":%q,"ParentShards":[%q`, c.id, c.parents[0])
+		for _, parent := range c.parents[1:] {
+			dst = fmt.Appendf(dst, `,%q`, parent)
+		}
+		dst = fmt.Appendf(dst, `],"HashKeyRange":{"StartingHashKey":%q,"EndingHashKey":%q}}`,
+			c.hashes.StartingHashKey, c.hashes.EndingHashKey)
+	}
+	return append(dst, ']')
 }
 
 func (sh *shard) appendRecord(dst []byte, r Stored) []byte {
@@ -210,6 +240,9 @@ func (sh *shard) appendRecord(dst []byte, r Stored) []byte {
 	dst = append(dst, `,"Data":"`...)
 	dst = base64.StdEncoding.AppendEncode(dst, r.Data)
 	dst = append(dst, '"')
+	if r.Encrypted {
+		dst = append(dst, `,"EncryptionType":"KMS"`...)
+	}
 	if r.PartitionKey != nil {
 		dst = append(dst, `,"PartitionKey":`...)
 		dst = appendString(dst, r.PartitionKey)

@@ -26,7 +26,7 @@ type entry struct {
 	end   uint32
 	after uint32 // arrival, milliseconds since base
 	key   uint16 // bytes of the partition key, noKey if there was none
-	hash  uint8  // digits of the explicit hash key
+	hash  uint8  // digits of the explicit hash key, and whether it was stored encrypted
 }
 
 const (
@@ -35,6 +35,7 @@ const (
 	maxSegment   = 1 << 20
 	maxAfter     = 1<<32 - 1
 	maxKeyLength = noKey - 1
+	encrypted    = 1 << 7 // in hash: a hash key has at most 39 digits
 )
 
 // A Stored is one record as the log holds it. Its slices alias the log and are
@@ -44,6 +45,7 @@ type Stored struct {
 	ExplicitHashKey []byte
 	Data            []byte
 	Arrival         int64 // Unix milliseconds
+	Encrypted       bool
 
 	counter uint64
 }
@@ -66,6 +68,9 @@ func (l *log) add(r *Record, arrival int64) uint64 {
 	}
 	if r.NoKey {
 		e.key = noKey
+	}
+	if r.Encrypted {
+		e.hash |= encrypted
 	}
 	s.index = append(s.index, e)
 	l.next++
@@ -101,7 +106,9 @@ func (s *segment) at(i int) Stored {
 	if e.key != noKey {
 		r.PartitionKey, b = b[:e.key:e.key], b[e.key:]
 	}
-	r.ExplicitHashKey, b = b[:e.hash:e.hash], b[e.hash:]
+	r.Encrypted = e.hash&encrypted != 0
+	digits := e.hash &^ encrypted
+	r.ExplicitHashKey, b = b[:digits:digits], b[digits:]
 	r.Data = b
 	return r
 }

@@ -15,6 +15,7 @@ type Record struct {
 	ExplicitHashKey string // "" for none
 	Data            []byte
 	NoKey           bool // there was no partition key
+	Encrypted       bool // at rest
 }
 
 // A putEntry is a Record as a request carries it.
@@ -40,6 +41,7 @@ type putRequest struct {
 	single    bool
 	ordering  *string
 	dryRun    bool
+	encrypted bool   // as it was stored
 	scratch   []byte // the data of the entries
 }
 
@@ -62,6 +64,8 @@ func (r *putRequest) decode(body []byte) error {
 			r.StreamName, err = s.stringMember("StreamName")
 		case "StreamARN":
 			r.StreamARN, err = s.stringMember("StreamARN")
+		case "StreamId":
+			r.StreamId, err = s.stringMember("StreamId")
 		case "DryRun":
 			r.dryRun, err = s.boolMember("DryRun")
 		case "Records":
@@ -273,7 +277,7 @@ func (s *Service) admit(st *stream, r *putRequest, now time.Time) *api.Error {
 	if spread {
 		return invalid("SequenceNumberForOrdering is not supported by stream %s under account %s, which distributes records itself.", st.name, account)
 	}
-	if q, ok := parseSequence(*r.ordering); !ok || q.stored > now.Unix()+1 {
+	if q, ok := parseSequence(*r.ordering); !ok || q.stored > max(now.Unix(), st.epoch)+1 {
 		return invalid("ExclusiveMinimumSequenceNumber %.200s used in PutRecord on stream %s under account %s is invalid.", *r.ordering, st.name, account)
 	}
 	return nil
@@ -282,6 +286,7 @@ func (s *Service) admit(st *stream, r *putRequest, now time.Time) *api.Error {
 // store appends the entries that nothing speaks against. st is locked.
 func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 	l := &s.opts.Limits
+	r.encrypted = st.key != ""
 	runs := map[*shard]*Append{}
 	var order []*shard
 	for i := range r.entries {
@@ -296,6 +301,7 @@ func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 		}
 		sh.writeRecords.take(now.UnixNano(), 1, l.WriteRecordsPerShard)
 		sh.writeBytes.take(now.UnixNano(), size, l.WriteBytesPerShard)
+		e.Encrypted = r.encrypted
 		sh.latest = max(sh.latest, now.UnixMilli()) // the wall clock may step back
 		e.result.sequence = sh.sequence(sh.log.add(&e.Record, sh.latest), sh.latest)
 		run := runs[sh]
@@ -310,6 +316,7 @@ func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 		run.Count++
 	}
 	for _, sh := range order {
+		sh.notify()
 		// Retention is also settled here, for shards that nobody reads.
 		st.expire(sh, now, s.opts.KeepTrimmed)
 		if s.opts.Appended != nil {
@@ -368,7 +375,9 @@ func (s *Service) putRecord(body []byte, reject Reject) ([]byte, *api.Error) {
 	out = e.result.sequence.append(out)
 	out = append(out, `","ShardId":"`...)
 	out = append(out, e.shard.id...)
-	return append(out, `"}`...), nil
+	out = append(out, '"')
+	out = r.appendEncryption(out)
+	return append(out, '}'), nil
 }
 
 func (s *Service) putRecords(body []byte, reject Reject) ([]byte, *api.Error) {
@@ -386,6 +395,7 @@ func (s *Service) putRecords(body []byte, reject Reject) ([]byte, *api.Error) {
 	out := make([]byte, 0, 40+128*len(r.entries))
 	out = append(out, `{"FailedRecordCount":`...)
 	out = strconv.AppendInt(out, int64(failed), 10)
+	out = r.appendEncryption(out)
 	out = append(out, `,"Records":[`...)
 	for i := range r.entries {
 		if i > 0 {
@@ -394,6 +404,14 @@ func (s *Service) putRecords(body []byte, reject Reject) ([]byte, *api.Error) {
 		out = r.entries[i].appendJSON(out)
 	}
 	return append(out, "]}"...), nil
+}
+
+// appendEncryption appends the member that says so, if the stream is encrypted.
+func (r *putRequest) appendEncryption(dst []byte) []byte {
+	if r.encrypted {
+		dst = append(dst, `,"EncryptionType":"KMS"`...)
+	}
+	return dst
 }
 
 func (e *putEntry) appendJSON(dst []byte) []byte {

@@ -19,8 +19,6 @@ type mergeShardsInput struct {
 	AdjacentShardToMerge *string
 }
 
-const reshardRate = 5 // SplitShard and MergeShards a second and stream, each
-
 func (s *Service) splitShard(in *splitShardInput) (any, *api.Error) {
 	var v violations
 	v.required("shardToSplit", in.ShardToSplit)
@@ -33,7 +31,7 @@ func (s *Service) splitShard(in *splitShardInput) (any, *api.Error) {
 		return nil, e
 	}
 	return nil, s.with(in.ref, func(st *stream, now time.Time) *api.Error {
-		if e := s.mayReshard(st, &st.split, now); e != nil {
+		if e := s.mayReshard(st); e != nil {
 			return e
 		}
 		sh, e := s.openShard(st, *in.ShardToSplit)
@@ -50,9 +48,7 @@ func (s *Service) splitShard(in *splitShardInput) (any, *api.Error) {
 		}
 		s.openShards.Add(1)
 		st.enter(updating, s.opts.Updating, now, func(now time.Time) {
-			sh.end(now)
-			st.open(shardmap.Range{Start: sh.hashes.Start, End: at.Prev()}, now, sh, nil)
-			st.open(shardmap.Range{Start: at, End: sh.hashes.End}, now, sh, nil)
+			st.splitAt(sh, at, now)
 			st.route()
 		})
 		return nil
@@ -67,7 +63,7 @@ func (s *Service) mergeShards(in *mergeShardsInput) (any, *api.Error) {
 		return nil, e
 	}
 	return nil, s.with(in.ref, func(st *stream, now time.Time) *api.Error {
-		if e := s.mayReshard(st, &st.merged, now); e != nil {
+		if e := s.mayReshard(st); e != nil {
 			return e
 		}
 		a, e := s.openShard(st, *in.ShardToMerge)
@@ -88,9 +84,7 @@ func (s *Service) mergeShards(in *mergeShardsInput) (any, *api.Error) {
 		}
 		s.openShards.Add(-1)
 		st.enter(updating, s.opts.Updating, now, func(now time.Time) {
-			a.end(now)
-			b.end(now)
-			st.open(shardmap.Range{Start: low.hashes.Start, End: high.hashes.End}, now, a, b)
+			st.merge(a, b, now)
 			st.route()
 		})
 		return nil
@@ -98,16 +92,10 @@ func (s *Service) mergeShards(in *mergeShardsInput) (any, *api.Error) {
 }
 
 // mayReshard fails unless st may be resharded by a call. st is locked.
-func (s *Service) mayReshard(st *stream, calls *bucket, now time.Time) *api.Error {
+func (s *Service) mayReshard(st *stream) *api.Error {
 	account := s.opts.Identity.AccountID
-	if s.opts.Limits.ControlCalls {
-		if !calls.has(now.UnixNano(), 1, reshardRate) {
-			return api.Errorf("LimitExceededException", "Rate exceeded for stream %s under account %s.", st.name, account)
-		}
-		calls.take(now.UnixNano(), 1, reshardRate)
-	}
 	if st.mode == onDemand {
-		return api.Errorf("ValidationException", "Stream %s under account %s is in ON_DEMAND mode, whose shards the service manages.", st.name, account)
+		return wrongMode("Stream %s under account %s is in ON_DEMAND mode, whose shards the service manages.", st.name, account)
 	}
 	return st.idle(account)
 }

@@ -295,7 +295,7 @@ func (s *Service) Names(body []byte) Names {
 	var n Names
 	in := map[string]*string{
 		"StreamName": nil, "StreamARN": nil, "ShardIterator": nil, "PartitionKey": nil,
-		"ShardId": nil, "ShardToSplit": nil, "ShardToMerge": nil,
+		"ShardId": nil, "ShardToSplit": nil, "ShardToMerge": nil, "ConsumerARN": nil,
 	}
 	scan := &scanner{b: body}
 	_ = scan.document(func(name []byte) (err error) { // the operation itself tells what is wrong
@@ -313,6 +313,7 @@ func (s *Service) Names(body []byte) Names {
 	}
 	n.Stream = value("StreamName")
 	if arn := value("StreamARN"); n.Stream == "" {
+		arn, _, _ = strings.Cut(cmp.Or(arn, value("ConsumerARN")), "/consumer/")
 		n.Stream = arn[strings.LastIndexByte(arn, '/')+1:]
 	}
 	n.Shard = cmp.Or(value("ShardId"), value("ShardToSplit"), value("ShardToMerge"))

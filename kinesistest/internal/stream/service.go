@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"io"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,21 +19,33 @@ import (
 
 // Limits are the quotas of the service. A zero field is no limit.
 type Limits struct {
-	WriteBytesPerShard    int // a second, keys included
-	WriteRecordsPerShard  int // a second
-	ReadBytesPerShard     int // a second
-	ReadCallsPerShard     int // GetRecords a second
-	IteratorCallsPerShard int // GetShardIterator a second
-	ListShardsPerStream   int // a second
-	ControlCalls          bool
-	RecordsPerRequest     int // PutRecords
-	BytesPerRequest       int // PutRecords, keys included
-	BytesPerPage          int // GetRecords, keys included
+	WriteBytesPerShard    int            // a second, keys included
+	WriteRecordsPerShard  int            // a second
+	ReadBytesPerShard     int            // a second
+	ReadCallsPerShard     int            // GetRecords a second
+	IteratorCallsPerShard int            // GetShardIterator a second
+	ListShardsPerStream   int            // a second
+	ControlCalls          map[string]int // a second, by operation
+	RecordsPerRequest     int            // PutRecords
+	BytesPerRequest       int            // PutRecords, keys included
+	BytesPerPage          int            // GetRecords, keys included
+	FullPagePause         time.Duration
 	ShardsPerAccount      int // open ones
+	ShardsPerStream       int // UpdateShardCount
+	ScaleFactor           int // UpdateShardCount
+	ShardCountUpdates     int // of a stream in 24 hours
+	ModeSwitches          int // of a stream in 24 hours
+	KeyChanges            int // of a stream in 24 hours
 	CreatingStreams       int // streams at once in CREATING
 	OnDemandStreams       int
 	IteratorLife          time.Duration
 	TokenLife             time.Duration
+	ConsumersPerStream    int
+	CreatingConsumers     int // consumers of a stream at once in CREATING
+	FanOutBytesPerShard   int // a second, to each consumer
+	FanOutCallsPerShard   int // SubscribeToShard a second, of each consumer
+	SubscriptionLife      time.Duration
+	SubscriptionGap       time.Duration // between two SubscribeToShard
 }
 
 // Options configure a Service.
@@ -43,6 +56,9 @@ type Options struct {
 	// How long a stream stays CREATING, UPDATING and DELETING. While it is
 	// UPDATING, its shards are the ones before.
 	Creating, Updating, Deleting time.Duration
+
+	// How long a consumer stays CREATING and DELETING.
+	ConsumerCreating, ConsumerDeleting time.Duration
 
 	// KeepTrimmed keeps in memory what retention has made unreadable.
 	KeepTrimmed bool
@@ -72,11 +88,14 @@ type Service struct {
 	byNumber map[uint64]*stream
 	created  uint64             // streams ever created
 	epochs   map[string]int64   // latest creation second in the numbers of a deleted name
-	rates    map[string]*bucket // by operation
+	rates    map[string]*bucket // by operation, those counted by account
+
+	commitment commitment
 }
 
 // New returns a Service without streams.
 func New(opts Options) *Service {
+	opts.Limits.ControlCalls = maps.Clone(opts.Limits.ControlCalls)
 	return &Service{
 		opts:     opts,
 		streams:  map[string]*stream{},
@@ -105,27 +124,52 @@ func (s *Service) Call(op string, body []byte, reject Reject) ([]byte, *api.Erro
 	if !ok {
 		return nil, api.Errorf("UnknownOperationException", "kinesistest does not implement %.100s", op)
 	}
-	if e := s.controlRate(op); e != nil {
+	if e := s.controlRate(op, body); e != nil {
 		return nil, e
 	}
 	return f(s, body)
 }
 
-// operations are all but the two that write records. The operations on
-// consumers, modes, encryption and tags have no entry.
+// operations are all but the two that write records and SubscribeToShard. Those
+// on channels, which deliver to other services, have no entry.
 var operations = map[string]func(*Service, []byte) ([]byte, *api.Error){
-	"CreateStream":                  operation((*Service).createStream),
-	"DeleteStream":                  operation((*Service).deleteStream),
-	"DescribeStream":                operation((*Service).describeStream),
-	"DescribeStreamSummary":         operation((*Service).describeStreamSummary),
-	"ListStreams":                   operation((*Service).listStreams),
-	"ListShards":                    operation((*Service).listShards),
-	"GetShardIterator":              operation((*Service).getShardIterator),
-	"GetRecords":                    (*Service).getRecords,
-	"SplitShard":                    operation((*Service).splitShard),
-	"MergeShards":                   operation((*Service).mergeShards),
-	"IncreaseStreamRetentionPeriod": operation((*Service).increaseRetention),
-	"DecreaseStreamRetentionPeriod": operation((*Service).decreaseRetention),
+	"CreateStream":                           operation((*Service).createStream),
+	"DeleteStream":                           operation((*Service).deleteStream),
+	"DescribeStream":                         operation((*Service).describeStream),
+	"DescribeStreamSummary":                  operation((*Service).describeStreamSummary),
+	"ListStreams":                            operation((*Service).listStreams),
+	"ListShards":                             operation((*Service).listShards),
+	"GetShardIterator":                       operation((*Service).getShardIterator),
+	"GetRecords":                             (*Service).getRecords,
+	"SplitShard":                             operation((*Service).splitShard),
+	"MergeShards":                            operation((*Service).mergeShards),
+	"UpdateShardCount":                       operation((*Service).updateShardCount),
+	"UpdateStreamMode":                       operation((*Service).updateStreamMode),
+	"UpdateStreamWarmThroughput":             operation((*Service).updateStreamWarmThroughput),
+	"UpdateMaxRecordSize":                    operation((*Service).updateMaxRecordSize),
+	"UpdateStreamRecordDistributionStrategy": operation((*Service).updateRecordDistributionStrategy),
+	"IncreaseStreamRetentionPeriod":          operation((*Service).increaseRetention),
+	"DecreaseStreamRetentionPeriod":          operation((*Service).decreaseRetention),
+	"StartStreamEncryption":                  operation((*Service).startEncryption),
+	"StopStreamEncryption":                   operation((*Service).stopEncryption),
+	"EnableEnhancedMonitoring":               operation((*Service).enableMonitoring),
+	"DisableEnhancedMonitoring":              operation((*Service).disableMonitoring),
+	"AddTagsToStream":                        operation((*Service).addTagsToStream),
+	"RemoveTagsFromStream":                   operation((*Service).removeTagsFromStream),
+	"ListTagsForStream":                      operation((*Service).listTagsForStream),
+	"TagResource":                            operation((*Service).tagResource),
+	"UntagResource":                          operation((*Service).untagResource),
+	"ListTagsForResource":                    operation((*Service).listTagsForResource),
+	"PutResourcePolicy":                      operation((*Service).putResourcePolicy),
+	"GetResourcePolicy":                      operation((*Service).getResourcePolicy),
+	"DeleteResourcePolicy":                   operation((*Service).deleteResourcePolicy),
+	"DescribeLimits":                         operation((*Service).describeLimits),
+	"DescribeAccountSettings":                operation((*Service).describeAccountSettings),
+	"UpdateAccountSettings":                  operation((*Service).updateAccountSettings),
+	"RegisterStreamConsumer":                 operation((*Service).registerStreamConsumer),
+	"DescribeStreamConsumer":                 operation((*Service).describeStreamConsumer),
+	"ListStreamConsumers":                    operation((*Service).listStreamConsumers),
+	"DeregisterStreamConsumer":               operation((*Service).deregisterStreamConsumer),
 }
 
 // operation adapts a method on decoded input to JSON. A nil output is an empty
@@ -167,50 +211,11 @@ func decode(body []byte, v any) *api.Error {
 	return nil
 }
 
-// controlRates are the calls a second that the control plane takes from an
-// account.
-var controlRates = map[string]int{
-	"CreateStream":                  5,
-	"DeleteStream":                  5,
-	"DescribeStream":                10,
-	"DescribeStreamSummary":         20,
-	"ListStreams":                   5,
-	"IncreaseStreamRetentionPeriod": 5,
-	"DecreaseStreamRetentionPeriod": 5,
-}
-
-func (s *Service) controlRate(op string) *api.Error {
-	rate, ok := controlRates[op]
-	if !ok || !s.opts.Limits.ControlCalls {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.allow(op, rate) {
-		return api.Errorf("LimitExceededException", "Rate exceeded for %s under account %s.", op, s.opts.Identity.AccountID)
-	}
-	return nil
-}
-
-// allow spends one call of a named budget. s.mu is held.
-func (s *Service) allow(name string, rate int) bool {
-	b := s.rates[name]
-	if b == nil {
-		b = new(bucket)
-		s.rates[name] = b
-	}
-	now := time.Now().UnixNano()
-	if !b.has(now, 1, rate) {
-		return false
-	}
-	b.take(now, 1, rate)
-	return true
-}
-
 // A ref is how most requests name their stream.
 type ref struct {
 	StreamName *string
 	StreamARN  *string
+	StreamId   *string // reserved by the service: its form is checked, it names nothing
 }
 
 // name returns the name of the stream that r means, checking its form.
@@ -218,6 +223,7 @@ func (s *Service) name(r ref) (string, *api.Error) {
 	var v violations
 	v.streamName("streamName", r.StreamName)
 	v.streamARN(r.StreamARN)
+	v.streamID(r.StreamId)
 	if e := v.err(); e != nil {
 		return "", e
 	}

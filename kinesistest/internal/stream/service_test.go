@@ -236,7 +236,7 @@ func TestAccountLimits(t *testing.T) {
 func TestControlRates(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		t.Run(fmt.Sprint(on), func(t *testing.T) {
-			inBubble(t, Options{Limits: Limits{ControlCalls: on, ListShardsPerStream: map[bool]int{true: 3}[on]}}, func(c caller) {
+			inBubble(t, Options{Limits: Limits{ControlCalls: map[bool]map[string]int{true: {"DescribeStream": 10, "DescribeStreamSummary": 20}}[on], ListShardsPerStream: map[bool]int{true: 3}[on]}}, func(c caller) {
 				c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
 				for op, rate := range map[string]int{"DescribeStream": 10, "DescribeStreamSummary": 20, "ListShards": 3} {
 					refused := 0

@@ -33,8 +33,9 @@ type stream struct {
 	name    string
 	arn     string
 	number  uint64 // tells streams of one name apart
-	mode    string
 	created time.Time
+
+	rates map[string]*bucket // by operation, guarded by Service.mu
 
 	mu            sync.Mutex
 	status        string
@@ -42,14 +43,22 @@ type stream struct {
 	change        func(time.Time) // what happens then, nil if nothing
 	shards        []*shard        // by index
 	routes        *routing
+	mode          string
+	warm          *warmThroughput // nil if none was asked for
 	retention     time.Duration
 	maxRecordSize int    // KiB
 	distribution  string // onDemand only
+	key           string // encrypts records, "" for none
+	metrics       []string
 	tags          map[string]string
-	epoch         int64 // the latest creation second in a sequence number
+	policy        string // JSON, "" for none
+	epoch         int64  // the latest creation second in a sequence number
 	spread        uint64
 	listed        bucket
-	split, merged bucket
+	fanOut        fanOut
+
+	// Changes of which there may be only so many a day.
+	scalings, modeSwitches, keyStarts, keyStops history
 }
 
 // A shard is a range of hash keys over a time, and the records put in it.
@@ -71,6 +80,7 @@ type shard struct {
 	readBytes, readCalls     bucket
 	iteratorCalls            bucket
 	readPause                int64 // Unix nanoseconds; no GetRecords before
+	subscriptions            []*Subscription
 }
 
 // A routing is a snapshot of the open shards by hash key. It is immutable.
@@ -116,6 +126,9 @@ func (st *stream) settle(now time.Time) {
 func (st *stream) enter(status string, window time.Duration, now time.Time, change func(time.Time)) {
 	st.status, st.until, st.change = status, now.Add(window), change
 	st.settle(now)
+	for _, sh := range st.shards {
+		sh.notify()
+	}
 }
 
 // readable fails unless records may be put and read.

@@ -23,9 +23,10 @@ type token struct {
 }
 
 const (
-	tokenIterator = 'I'
-	tokenShards   = 'L'
-	tokenStreams  = 'S'
+	tokenIterator  = 'I'
+	tokenShards    = 'L'
+	tokenStreams   = 'S'
+	tokenConsumers = 'C'
 
 	tokenFixed    = 1 + 8 + 8 + 4 + 8 + 1 + 8
 	tokenChecksum = 8
