@@ -62,7 +62,7 @@ func planMoves(now time.Time, o *observer, snap *Snapshot, b planBounds) []move 
 		}
 		p.carry(to, r)
 		if r.Leaving == "" && (o.started(r.Row) || o.idle(r.Row)) {
-			p.movable = append(p.movable, r)
+			p.movable = append(p.movable, &r)
 		}
 	}
 	p.assign(free)
@@ -125,7 +125,7 @@ type plan struct {
 
 	loads   []*load // of the active workers, by id
 	byID    map[string]*load
-	movable []ratedRow // held, renewed and not on the move; by key
+	movable []*ratedRow // held, renewed and not on the move; by key
 	moves   []move
 }
 
@@ -227,7 +227,7 @@ func (p *plan) assign(free []ratedRow) {
 }
 
 // move gives a lease that is held to another worker.
-func (p *plan) move(r ratedRow, to *load, reason Reason) {
+func (p *plan) move(r *ratedRow, to *load, reason Reason) {
 	from := p.byID[r.Owner]
 	m := move{from: from.id, reason: reason, write: Write{Op: Handoff, Seen: *r.Row, Owner: to.id}}
 	if p.o.idle(r.Row) {
@@ -236,8 +236,19 @@ func (p *plan) move(r ratedRow, to *load, reason Reason) {
 	p.moves = append(p.moves, m)
 	from.leases--
 	from.rate -= r.rate
-	p.carry(to, r)
-	p.movable = slices.DeleteFunc(p.movable, func(o ratedRow) bool { return o.Row == r.Row })
+	p.carry(to, *r)
+	r.moved = true
+}
+
+// movableOf returns the leases of a worker that may move, by key.
+func (p *plan) movableOf(l *load, idle bool) []*ratedRow {
+	var out []*ratedRow
+	for _, r := range p.movable {
+		if r.Owner == l.id && r.known && !r.moved && r.idle() == idle {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // relieve moves the smallest busy lease off each worker that is above its
@@ -248,9 +259,8 @@ func (p *plan) relieve() {
 			continue
 		}
 		var least *ratedRow
-		for i := range p.movable {
-			r := &p.movable[i]
-			if r.Owner == from.id && r.known && !r.idle() && (least == nil || r.rate < least.rate) {
+		for _, r := range p.movableOf(from, false) {
+			if least == nil || r.rate < least.rate {
 				least = r
 			}
 		}
@@ -258,7 +268,7 @@ func (p *plan) relieve() {
 			continue
 		}
 		if to := p.pick(*least, from.id); to != nil && to != from && !to.barred {
-			p.move(*least, to, ReasonOverLimit)
+			p.move(least, to, ReasonOverLimit)
 		}
 	}
 }
@@ -289,7 +299,7 @@ func (p *plan) evenLoad() {
 		if from.cost() <= mean+band && to.cost() >= mean-band {
 			return
 		}
-		if r, ok := p.fitting(from, to); ok {
+		if r := p.fitting(from, to); r != nil {
 			p.move(r, to, ReasonLoad)
 		} else {
 			spent[from] = true
@@ -297,44 +307,42 @@ func (p *plan) evenLoad() {
 	}
 }
 
-// fitting returns the lease that evens out two workers best.
-func (p *plan) fitting(from, to *load) (best ratedRow, ok bool) {
+// fitting returns the lease that evens out two workers best, nil if none is
+// worth a move.
+func (p *plan) fitting(from, to *load) (best *ratedRow) {
 	gap := from.cost() - to.cost()
 	ideal := gap / (from.price + to.price)
-	off := func(r ratedRow) float64 { return max(r.rate-ideal, ideal-r.rate) }
-	for _, r := range p.movable {
-		switch {
-		case r.Owner != from.id || !r.known || r.idle() || !p.may(to, r):
-		case r.rate*to.price*worth > gap:
-		case !ok || off(r) < off(best):
-			best, ok = r, true
+	off := func(r *ratedRow) float64 { return max(r.rate-ideal, ideal-r.rate) }
+	for _, r := range p.movableOf(from, false) {
+		if p.may(to, *r) && r.rate*to.price*worth <= gap && (best == nil || off(r) < off(best)) {
+			best = r
 		}
 	}
-	return best, ok
+	return best
 }
 
-// evenCount moves idle leases until the numbers of leases differ by at most one.
+// evenCount moves idle leases until the numbers of leases differ by at most one,
+// as far as there are idle ones.
 func (p *plan) evenCount() {
-	last := make(map[string]ratedRow) // per worker the idle lease with the highest key
+	idle := make(map[*load][]*ratedRow)
+	for _, l := range p.loads {
+		idle[l] = p.movableOf(l, true)
+	}
 	for p.room() {
-		clear(last)
-		for _, r := range p.movable {
-			if r.idle() && r.known {
-				last[r.Owner] = r
-			}
-		}
 		var from, to *load
 		for _, l := range p.loads {
-			if _, ok := last[l.id]; ok && (from == nil || l.leases > from.leases) {
+			if len(idle[l]) > 0 && (from == nil || l.leases > from.leases) {
 				from = l
 			}
-			if l.leases < p.bounds.leases && (!l.barred || to != nil && to.barred) && (to == nil || l.leases < to.leases) {
+			if !l.barred && l.leases < p.bounds.leases && (to == nil || l.leases < to.leases) {
 				to = l
 			}
 		}
 		if from == nil || to == nil || from.leases-to.leases < 2 {
 			return
 		}
-		p.move(last[from.id], to, ReasonCount)
+		last := len(idle[from]) - 1
+		p.move(idle[from][last], to, ReasonCount)
+		idle[from] = idle[from][:last]
 	}
 }

@@ -65,7 +65,7 @@ func (tb *table) look(d time.Duration, alive ...string) {
 
 // plan returns the moves decided, and makes them.
 func (tb *table) plan(maxLeases int) []move {
-	moves := planMoves(tb.now, tb.o, &tb.snap, maxLeases)
+	moves := planMoves(tb.now, tb.o, &tb.snap, planBounds{leases: maxLeases, threshold: 0.1})
 	for _, m := range moves {
 		for i := range tb.snap.Rows {
 			if r := &tb.snap.Rows[i]; r.Key == m.write.Key() {
@@ -334,7 +334,7 @@ func TestSettle(t *testing.T) {
 		{"our deletion was made", Write{Op: Delete, Seen: seen}, nil, writeMade},
 	}
 	for _, tt := range tests {
-		if got := settle(tt.w, "me", tt.cur); got != tt.want {
+		if got := settle(tt.w, "me", "run", tt.cur); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}

@@ -45,6 +45,9 @@ func (h *Held) write(ctx context.Context, resolve bool, build func(seen Row) (Wr
 		if err != nil {
 			return err
 		}
+		if w.Op == Renew || w.Op == Checkpoint || w.Op == Prepare {
+			w.Run = h.m.runID
+		}
 		again, err := h.try(ctx, w, resolve)
 		if !again {
 			return err
@@ -99,16 +102,21 @@ func (h *Held) try(ctx context.Context, w Write, resolve bool) (again bool, err 
 
 // settled acts on what the row holds instead of what w expected.
 func (h *Held) settled(w Write, cur *Row, first time.Time) (again bool, err error) {
-	switch settle(w, h.m.id, cur) {
+	reason := "the row was deleted"
+	switch settle(w, h.m.id, h.m.runID, cur) {
 	case writeMade:
 		h.renewed(first, *cur)
 		return false, nil
 	case rowOurs:
 		h.adopt(w.Seen, *cur)
 		return true, nil
-	}
-	reason := "the row was deleted"
-	if cur != nil {
+	case rowRival:
+		h.m.supplant()
+		reason = "another worker runs under the same id"
+	case rowLost:
+		if cur == nil {
+			break
+		}
 		reason = fmt.Sprintf("the row belongs to %q, counter %d", clip(cur.Reader()), cur.Counter)
 	}
 	h.lose(reason)
@@ -123,12 +131,14 @@ const (
 	rowLost   settlement = iota // the row belongs to someone else
 	rowOurs                     // it is ours and does not hold the write
 	writeMade                   // it holds the write
+	rowRival                    // another run under our id has written it
 )
 
-// settle compares the row as it is with what w, a write by worker me, was to
-// make of it. The counter tells: nobody else raises it while the row is ours,
-// and two writes that expect the same counter cannot both be made.
-func settle(w Write, me string, cur *Row) settlement {
+// settle compares the row as it is with what w, a write by worker me in that run,
+// was to make of it. The counter tells: nobody else raises it while the row is
+// ours, and two writes that expect the same counter cannot both be made. Another
+// worker under our id would raise it too; the row says which run did.
+func settle(w Write, me, run string, cur *Row) settlement {
 	if cur == nil {
 		if w.Op == Delete {
 			return writeMade
@@ -137,11 +147,14 @@ func settle(w Write, me string, cur *Row) settlement {
 	}
 	if want, err := w.Apply(&w.Seen); err == nil && want != nil &&
 		cur.Counter == want.Counter && cur.Owner == want.Owner && cur.Leaving == want.Leaving &&
-		cur.Checkpoint == want.Checkpoint {
+		cur.Checkpoint == want.Checkpoint && cur.Run == want.Run && cur.Since.Equal(want.Since) && cur.Pending.equal(want.Pending) {
 		return writeMade
 	}
 	if cur.Reader() != me || w.Seen.Leaving == me && cur.Leaving != me {
 		return rowLost
+	}
+	if cur.Run != run && cur.Run != w.Seen.Run {
+		return rowRival
 	}
 	if cur.Counter == w.Seen.Counter || cur.Counter == w.Seen.Counter+1 {
 		return rowOurs

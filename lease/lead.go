@@ -205,7 +205,7 @@ const (
 // nothing is left to do.
 func (m *member) rule(ctx, base context.Context, now time.Time, snap *Snapshot) (settled bool) {
 	settled = m.syncIfNeeded(ctx, now, snap)
-	moves := planMoves(now, m.observer, snap, m.options.MaxLeases)
+	moves := planMoves(now, m.observer, snap, m.options.bounds())
 	if m.isStopping() {
 		return true
 	}

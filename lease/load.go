@@ -150,7 +150,8 @@ func (o *observer) loadsOf(now time.Time) []*load {
 type ratedRow struct {
 	*Row
 	rate  float64
-	known bool
+	known bool // rate was measured
+	moved bool // by the plan in the making
 }
 
 // idle reports whether the lease is balanced by count.

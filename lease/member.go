@@ -36,8 +36,10 @@ type member struct {
 	observer *observer
 	lead     leadership
 	due      schedule
-	ticks    uint64          // counts the uses of jitter
-	reported Worker          // the worker row written last
+	ticks    uint64 // counts the uses of jitter
+	runID    string // of this run
+	reporter reporter
+	rival    rival
 	skipped  map[string]bool // keys of rows told of in RowSkipped
 
 	loopWake, guardWake chan struct{}
@@ -54,7 +56,9 @@ type member struct {
 	syncing  bool                     // the goroutine of syncShards runs
 	lookNow  bool                     // the table has changed: look at it
 	showNow  bool                     // a lease was lost: show that we are alive
-	synced   syncResult
+
+	supplanted bool // another run under our id has written a row of ours
+	synced     syncResult
 }
 
 // schedule says when each thing is due next; the zero time is at once.
@@ -67,7 +71,7 @@ func newMember(c *Coordinator, hold func(fetch, work context.Context, h *Held) e
 	return &member{
 		id: c.options.WorkerID, store: c.store, source: c.source, options: c.options,
 		events: c.options.Events, log: c.options.Logger.With("worker", c.options.WorkerID),
-		timing: t, hold: hold, observer: newObserver(t, c.options.WorkerID),
+		runID: newRun(time.Now()), timing: t, hold: hold, observer: newObserver(t, c.options.WorkerID),
 		skipped:  make(map[string]bool),
 		loopWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1),
 		successors: successors{ready: make(chan struct{})},
@@ -120,7 +124,7 @@ func (m *member) open(ctx context.Context) error {
 	case s.Start != checkpoint.TrimHorizon && s.Start != checkpoint.Latest && s.Start != checkpoint.AtTimestamp:
 		return fmt.Errorf("lease: stream %s: start %v, want TRIM_HORIZON, LATEST or AT_TIMESTAMP", s.Name, s.Start)
 	}
-	return nil
+	return m.awaitOldRun(ctx)
 }
 
 func nextPhase(p Phase) time.Time {
@@ -155,8 +159,11 @@ func (m *member) loop(ctx, base context.Context) error {
 // step does what is due now. The order is fixed: first show that we are here,
 // then keep the lock, then look.
 func (m *member) step(ctx, base context.Context) error {
+	if m.isSupplanted() {
+		return m.sameID()
+	}
 	if m.takeShowNow() {
-		m.due.report = earlier(m.due.report, m.reported.Updated.Add(time.Second))
+		m.due.report = earlier(m.due.report, m.reporter.written.Updated.Add(time.Second))
 	}
 	if !time.Now().Before(m.due.report) {
 		if err := m.report(ctx); err != nil {
@@ -167,7 +174,9 @@ func (m *member) step(ctx, base context.Context) error {
 		m.heartbeat(ctx)
 	}
 	if m.takeLookNow() || !time.Now().Before(m.due.watch) {
-		m.watch(ctx, base)
+		if err := m.watch(ctx, base); err != nil {
+			return err
+		}
 	}
 	if m.discovers() && !time.Now().Before(m.due.discover) {
 		m.discover(ctx, base)
@@ -178,52 +187,12 @@ func (m *member) step(ctx, base context.Context) error {
 	return nil
 }
 
-// reportSoon makes the loop write the worker row: a leader that took a lease for
-// want of life gives this worker nothing before it sees some.
-func (m *member) reportSoon() {
-	m.mu.Lock()
-	m.showNow = true
-	m.mu.Unlock()
-	m.wakeLoop()
-}
-
-func (m *member) takeShowNow() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	show := m.showNow
-	m.showNow = false
-	return show
-}
-
 func (m *member) takeLookNow() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	look := m.lookNow
 	m.lookNow = false
 	return look
-}
-
-// report writes the worker row.
-func (m *member) report(ctx context.Context) error {
-	now := time.Now()
-	row := Worker{
-		ID: m.id, Updated: now.Truncate(time.Second).UTC(), SupportUpdated: now.Truncate(time.Second).UTC(),
-		Support: 1, Properties: map[string]string{"library": Library},
-	}
-	call, cancel := context.WithTimeout(ctx, m.timing.call)
-	defer cancel()
-	err := m.store.PutWorker(call, row)
-	switch {
-	case errors.Is(err, ErrWorkerID) || errors.Is(err, ErrUnsupported):
-		return fmt.Errorf("lease: write the row of worker %q: %w", m.id, err)
-	case err != nil:
-		m.log.Warn("worker row not written", "error", err)
-		m.due.report = now.Add(m.timing.scan)
-		return nil
-	}
-	m.reported = row
-	m.due.report = now.Add(reportEvery)
-	return nil
 }
 
 func (m *member) askPhase(ctx context.Context) error {
@@ -246,13 +215,13 @@ func (m *member) askPhase(ctx context.Context) error {
 	return nil
 }
 
-// watch reads the table and, as leader, acts on it.
-func (m *member) watch(ctx, base context.Context) {
+// watch reads the table and, as leader, acts on it. An error ends the run.
+func (m *member) watch(ctx, base context.Context) error {
 	began := time.Now()
 	if !m.lead.leading && !m.watches(began) {
 		m.pollLock(ctx)
 		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
-		return
+		return nil
 	}
 	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
 	snap, err := m.store.Snapshot(call)
@@ -260,7 +229,10 @@ func (m *member) watch(ctx, base context.Context) {
 	if err != nil {
 		m.log.Warn("table not read", "error", err)
 		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
-		return
+		return nil
+	}
+	if err := m.lookForRival(snap.Workers); err != nil {
+		return err
 	}
 	now := time.Now()
 	m.observer.observe(now, &snap)
@@ -279,6 +251,7 @@ func (m *member) watch(ctx, base context.Context) {
 	if !settled {
 		m.due.watch = earlier(m.due.watch, began.Add(m.jitter("watch", m.timing.step)))
 	}
+	return nil
 }
 
 // jitter shortens d by up to a thirty-second, so that workers started together do not
@@ -461,8 +434,8 @@ func (m *member) leave(base context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(base, m.timing.failover/2)
 	defer cancel()
-	if !m.reported.Updated.IsZero() {
-		if err := m.store.DeleteWorker(ctx, m.reported); err != nil {
+	if !m.reporter.written.Updated.IsZero() {
+		if err := m.store.DeleteWorker(ctx, m.reporter.written); err != nil {
 			m.log.Warn("own worker row not removed", "error", err)
 		}
 	}

@@ -27,6 +27,10 @@ type rowView struct {
 	// assigned means that the reader was not seen to renew yet since it was named,
 	// and idle that it has not: the counter is the one it was named with.
 	assigned, idle bool
+
+	rate    float64   // KiB/s, smoothed
+	rated   bool      // there ever was one
+	ratedAt time.Time // when rate was brought up to date
 }
 
 type workerView struct {
@@ -38,6 +42,14 @@ type workerView struct {
 	// suspect: a lease of its has expired, and it has shown no life since. Its row
 	// stays fresh for a minute after its death.
 	suspect bool
+
+	cpu, limit        float64 // percent; limit is the end of its operating range
+	cpuKnown, failing bool
+
+	// price is what a KiB/s costs it, as a multiple of the fleet's mean, 0 if that
+	// was never measured.
+	price float64
+	moved time.Time // when it last got or lost a lease
 }
 
 type lockView struct {
@@ -56,6 +68,7 @@ func (o *observer) observe(now time.Time, snap *Snapshot) {
 	signs := o.observeRows(now, snap.Rows)
 	o.observeLock(now, snap.Lock)
 	o.judgeWorkers(now, snap.Rows, signs)
+	o.judgePrices(now, snap.Rows)
 	o.last = now
 }
 
@@ -82,13 +95,14 @@ func (o *observer) observeWorkers(now time.Time, workers []Worker) {
 			// The one comparison of clocks, as the KCL does it: a row that looks
 			// old is not trusted until it changes.
 			age := now.Sub(w.Updated)
-			v = &workerView{changed: now, fresh: age <= workerFresh && age >= -workerFresh}
+			v = &workerView{changed: now, moved: now, fresh: age <= workerFresh && age >= -workerFresh}
 			o.workers[w.ID] = v
 		case !v.updated.Equal(w.Updated):
 			v.changed, v.fresh, v.suspect = now, true, false
 		}
 		v.updated = w.Updated
-		v.ours = w.Properties["library"] == Library
+		v.ours = w.Properties[propertyLibrary] == Library
+		v.cpu, v.limit, v.cpuKnown, v.failing = cpuOf(&w)
 	}
 	for id := range o.workers {
 		if !seen[id] {
@@ -106,10 +120,13 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 		seen[r.Key] = true
 		v := o.rows[r.Key]
 		if v == nil {
-			o.rows[r.Key] = &rowView{
+			v = &rowView{
 				owner: r.Owner, leaving: r.Leaving, counter: r.Counter,
 				since: now, pair: now, assigned: true,
 			}
+			v.observeRate(now, r.Throughput)
+			o.rows[r.Key] = v
+			o.noteMove(now, r.Owner, r.Leaving)
 			continue
 		}
 		samePair := v.owner == r.Owner && v.leaving == r.Leaving
@@ -117,10 +134,12 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 			continue
 		}
 		v.since = now
+		v.observeRate(now, r.Throughput)
 		if samePair {
 			v.assigned, v.idle = false, false
 			signs[r.Reader()] = true
 		} else {
+			o.noteMove(now, r.Owner, r.Leaving, v.owner, v.leaving)
 			v.pair = now
 			v.assigned = r.Leaving == ""
 			v.idle = v.assigned && r.Counter == v.counter+1
@@ -133,6 +152,15 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 		}
 	}
 	return signs
+}
+
+// noteMove notes that the leases of these workers are not those they were.
+func (o *observer) noteMove(now time.Time, ids ...string) {
+	for _, id := range ids {
+		if w := o.workers[id]; w != nil {
+			w.moved = now
+		}
+	}
 }
 
 // observeLock keeps the time a version was first seen across looks, however

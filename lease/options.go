@@ -33,11 +33,25 @@ type Options struct {
 	// Default: no bound; at least 1.
 	MaxLeases int
 
+	// MaxThroughput bounds the traffic, in KiB/s, of the leases this worker gives to
+	// one worker while it leads. A busy lease beyond it stays free. Default 0: no
+	// bound.
+	MaxThroughput float64
+
+	// BalanceThreshold is the part of the mean by which the load of a worker may
+	// differ from it before this worker, while it leads, moves busy leases. Default
+	// 0.1, the KCL's; range 0.01 to 1.
+	BalanceThreshold float64
+
 	// Load measures how busy the machine is: the percentage of its processor used
 	// since the last call, 0 to 100, and whether that is known. It is called every
 	// 30 seconds, and the leader gives a busier worker less to read. Default nil:
 	// leases are balanced by their throughput and number alone.
 	Load func() (percent float64, ok bool)
+
+	// MaxLoad is the end of this worker's operating range: while Load is above it
+	// the leader takes leases away. Default 100, the KCL's; range 1 to 100.
+	MaxLoad float64
 
 	// Logger receives state changes and failures that pass. Default: none.
 	Logger *slog.Logger
@@ -52,7 +66,11 @@ func defaults() Options {
 		FailoverTime: 10 * time.Second,
 		DrainTimeout: 30 * time.Second,
 		MaxLeases:    math.MaxInt32,
-		Logger:       slog.New(slog.DiscardHandler),
+		MaxLoad:      maxPercent,
+
+		BalanceThreshold: 0.1,
+
+		Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -69,6 +87,9 @@ func (o *Options) validate() error {
 		{o.FailoverTime < time.Second || o.FailoverTime > time.Hour, "FailoverTime", "1s to 1h", o.FailoverTime},
 		{o.DrainTimeout < 0 || o.DrainTimeout > time.Hour, "DrainTimeout", "0 to 1h", o.DrainTimeout},
 		{o.MaxLeases < 1, "MaxLeases", "at least 1", o.MaxLeases},
+		{!(o.MaxThroughput >= 0), "MaxThroughput", "at least 0", o.MaxThroughput},
+		{!(o.BalanceThreshold >= 0.01 && o.BalanceThreshold <= 1), "BalanceThreshold", "0.01 to 1", o.BalanceThreshold},
+		{!(o.MaxLoad >= 1 && o.MaxLoad <= maxPercent), "MaxLoad", "1 to 100", o.MaxLoad},
 		{o.Logger == nil, "Logger", "a logger, or slog.New(slog.DiscardHandler)", "nil"},
 	}
 	var errs []error
@@ -132,4 +153,8 @@ func timingOf(o *Options) timing {
 		beat:     f / 2,
 		handoff:  max(handoffBound, o.DrainTimeout) + f,
 	}
+}
+
+func (o *Options) bounds() planBounds {
+	return planBounds{leases: o.MaxLeases, rate: o.MaxThroughput, threshold: o.BalanceThreshold}
 }

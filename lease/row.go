@@ -172,6 +172,12 @@ type Worker struct {
 // Library is the value of the property "library" of this library's workers.
 const Library = "kinesis-go"
 
+// The properties of a worker that are used.
+const (
+	propertyLibrary = "library"
+	propertyRun     = "run"
+)
+
 // Clone returns a copy that shares nothing with w.
 func (w Worker) Clone() Worker {
 	w.Limits, w.Properties = maps.Clone(w.Limits), maps.Clone(w.Properties)

@@ -69,7 +69,7 @@ func (h *Held) acquire(ctx context.Context) bool {
 	var before time.Time // when the last attempt was issued, zero before the second
 	for range 3 {
 		issued := time.Now()
-		w := Write{Op: Renew, Seen: seen}
+		w := Write{Op: Renew, Seen: seen, Run: h.m.runID}
 		row, err := h.m.write(ctx, w)
 		if err == nil {
 			h.acquired(issued, row)
@@ -90,7 +90,7 @@ func (h *Held) acquire(ctx context.Context) bool {
 			return false
 		case cur == nil || cur.Owner != h.m.id || cur.Leaving != "":
 			return false // what was seen was old
-		case !before.IsZero() && settle(w, h.m.id, cur) == writeMade:
+		case !before.IsZero() && settle(w, h.m.id, h.m.runID, cur) == writeMade:
 			// The row was as seen when the attempt before was refused, so it is
 			// this one that was made. Of the first attempt that is not known: the
 			// row seen then may be old, and the renewal one of a former tenure.
