@@ -229,11 +229,7 @@ func (o *Options) validate() error {
 	if len(o.AccountID) != 12 || strings.Trim(o.AccountID, "0123456789") != "" {
 		errs = append(errs, fmt.Errorf("kinesistest: AccountID %q: want 12 digits", o.AccountID))
 	}
-	l := &o.Limits
-	for _, f := range []struct {
-		name  string
-		value int64
-	}{
+	for _, f := range append(o.Limits.quantities(), []quantity{
 		{"StreamCreating", int64(o.StreamCreating)},
 		{"StreamUpdating", int64(o.StreamUpdating)},
 		{"StreamDeleting", int64(o.StreamDeleting)},
@@ -243,6 +239,28 @@ func (o *Options) validate() error {
 		{"TableDeleting", int64(o.TableDeleting)},
 		{"IndexCreating", int64(o.IndexCreating)},
 		{"JournalEntries", int64(o.JournalEntries)},
+	}...) {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("kinesistest: %s %d: want 0 or more", f.name, f.value))
+		}
+	}
+	for _, op := range slices.Sorted(maps.Keys(o.Limits.ControlCalls)) {
+		if n := o.Limits.ControlCalls[op]; n < 0 {
+			errs = append(errs, fmt.Errorf("kinesistest: Limits.ControlCalls[%q] %d: want 0 or more", op, n))
+		}
+	}
+	errs = append(errs, o.Tables.validate())
+	return errors.Join(errs...)
+}
+
+// A quantity is an option that may not be negative.
+type quantity struct {
+	name  string
+	value int64
+}
+
+func (l *Limits) quantities() []quantity {
+	return []quantity{
 		{"Limits.WriteBytesPerShard", int64(l.WriteBytesPerShard)},
 		{"Limits.WriteRecordsPerShard", int64(l.WriteRecordsPerShard)},
 		{"Limits.ReadBytesPerShard", int64(l.ReadBytesPerShard)},
@@ -269,18 +287,7 @@ func (o *Options) validate() error {
 		{"Limits.FanOutCallsPerShard", int64(l.FanOutCallsPerShard)},
 		{"Limits.SubscriptionLife", int64(l.SubscriptionLife)},
 		{"Limits.SubscriptionGap", int64(l.SubscriptionGap)},
-	} {
-		if f.value < 0 {
-			errs = append(errs, fmt.Errorf("kinesistest: %s %d: want 0 or more", f.name, f.value))
-		}
 	}
-	for _, op := range slices.Sorted(maps.Keys(l.ControlCalls)) {
-		if n := l.ControlCalls[op]; n < 0 {
-			errs = append(errs, fmt.Errorf("kinesistest: Limits.ControlCalls[%q] %d: want 0 or more", op, n))
-		}
-	}
-	errs = append(errs, o.Tables.validate())
-	return errors.Join(errs...)
 }
 
 // controlCalls returns AWS's call rates, a map of the caller's own.
