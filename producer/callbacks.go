@@ -3,25 +3,27 @@ package producer
 import (
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
+
+	"github.com/kinesis-go/kinesis/aggregation"
 )
 
-// Callbacks run the functions given to PutAsync, one after another, on a
-// goroutine of their own.
+// Callbacks run the functions given to PutAsync and Events.Failed, one after
+// another, on a goroutine of their own.
 type callbacks struct {
 	running sync.WaitGroup // the callback goroutine
 	wake    chan struct{}  // holds one signal
 	logger  *slog.Logger
 
-	// mu guards queue and over. The queue is as long as MaxBufferedBytes allows,
-	// since what is in it still counts.
-	mu    sync.Mutex
-	queue []finished
-	over  bool
+	// mu guards queue, over and panicked. The queue is as long as
+	// MaxBufferedBytes allows, since what is in it still counts.
+	mu       sync.Mutex
+	queue    []finished
+	over     bool
+	panicked any // the first value a callback or an event panicked with
 
-	// Owned by the callback goroutine.
-	batch    []finished // being worked on
-	panicked any        // the first value a callback panicked with; read after the end
+	batch []finished // being worked on; owned by the callback goroutine
 }
 
 // A finished parcel has its verdict; its callbacks are to be called and its
@@ -93,29 +95,44 @@ func (f *finished) deliver(c *callbacks) {
 		f.ticket.end()
 		return
 	}
-	f.parcel.each(func(i int, e *entry, data []byte) {
+	f.parcel.each(func(i int, e *entry, data []byte, tags aggregation.Tags) {
 		if e.ended {
 			return
 		}
 		e.ended = true // first, since the callback may not return
-		if e.done == nil {
+		failed := f.producer.opts.Events.Failed
+		if f.verdict.reason == nil {
+			failed = nil
+		}
+		if e.done == nil && failed == nil {
 			return
 		}
 		r := f.parcel.result(i, &f.verdict)
-		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data[:len(data):len(data)]}
-		c.call(e.done, r)
+		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data[:len(data):len(data)], Tags: tags}
+		if tags != (aggregation.Tags{}) {
+			r.Record.ID = idOf(slices.Collect(tags.All()))
+		}
+		if e.done != nil {
+			call(c, e.done, r)
+		}
+		if failed != nil {
+			call(c, failed, r)
+		}
 	})
 	f.producer.drop(f.parcel)
 }
 
-func (c *callbacks) call(done func(Result), r Result) {
+// call calls a function of the user's, keeping what it panics with for Close.
+func call[T any](c *callbacks, fn func(T), arg T) {
 	defer func() {
 		if v := recover(); v != nil {
+			c.mu.Lock()
 			if c.panicked == nil {
 				c.panicked = v
 			}
+			c.mu.Unlock()
 			c.logger.Error("producer: callback panicked", "value", v, "stack", string(debug.Stack()))
 		}
 	}()
-	done(r)
+	fn(arg)
 }

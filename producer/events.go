@@ -19,10 +19,10 @@ type Events struct {
 	// look.
 	Stream func(StreamInfo)
 
-	// Failed is called for each record whose Outcome is not Stored, after its own
-	// callback and on the goroutine of the callbacks, whose rules it shares: it
-	// is where records that were put without a callback can be seen to fail. It
-	// is also called for a record whose Put has returned its result.
+	// Failed is called for each accepted record whose Outcome is not Stored, after
+	// its own callback and on the goroutine of the callbacks, whose rules it
+	// shares (see [Producer.PutAsync]). It sees those that were put without a
+	// callback, those of a Put whose context ended, and all others.
 	Failed func(Result)
 }
 

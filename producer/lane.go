@@ -1,9 +1,12 @@
 package producer
 
 import (
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/internal/budget"
 	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
@@ -35,6 +38,9 @@ const eagerBytes = 256 << 10
 // call for what comes in that time, instead of one for each record.
 const paceGap = 20 * time.Millisecond
 
+// climbing is how often a pace is looked at that is below what it may be.
+const climbing = time.Second
+
 // A lane is the way to one shard: the parcel being filled, and those that wait.
 //
 // Put works on the part under mu; everything else belongs to the flusher, which
@@ -44,15 +50,19 @@ type lane struct {
 	shard     shardmap.Shard // zero unless kind is shardLane
 	aggregate bool
 	max       int // bytes of an aggregate
+	limit     int // bytes of an aggregate that the stream takes
 	share     *budget.Share
-	next      *lane // in Producer.ready, while signalled
+	tally     *tally
+	pace      atomic.Uint64 // for ShardStats: bits of the part of the shard's limits that is used
+	next      *lane         // in Producer.ready, while signalled
 
 	mu        sync.Mutex
 	state     laneState
 	open      *parcel
 	sealed    []*parcel // full; the flusher moves them to queue
 	signalled bool      // it is in Producer.ready, or about to be
-	accepted  int64
+	accepted  int64     // records
+	taken     int64     // bytes
 
 	// Owned by the flusher.
 	queue      []*parcel // retries first, else in the order of Put
@@ -60,11 +70,12 @@ type lane struct {
 	openDue    instant // of open, when the flusher looked last
 	openExp    instant
 	openSize   int
-	inFlight   int     // requests that carry a parcel of the lane
-	lastStart  instant // of the latest of them
-	failures   int     // in a row
-	notBefore  instant // back-off
-	paced      instant // the shard's pace was used up; wait for some of it to come back
+	inFlight   int        // requests that carry a parcel of the lane
+	lastStart  instant    // of the latest of them
+	failures   int        // in a row
+	notBefore  instant    // back-off
+	paced      instant    // the shard's pace was used up; wait for some of it to come back
+	part       pace.Share // of what it may use of the shard's limits, others being there
 	bytes      pace.Bucket
 	records    pace.Bucket
 	wake       instant // when the flusher looks again
@@ -73,7 +84,7 @@ type lane struct {
 
 // put adds a record, if the lane is open. It reports the lane's state and
 // whether the flusher should look at the lane.
-func (l *lane) put(pr *Producer, e entry, data []byte, hash shardmap.HashKey, cost int64) (laneState, bool) {
+func (l *lane) put(pr *Producer, e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64) (laneState, bool) {
 	now := pr.now()
 	e.expires = now.after(pr.opts.RecordTTL)
 	l.mu.Lock()
@@ -82,7 +93,8 @@ func (l *lane) put(pr *Producer, e entry, data []byte, hash shardmap.HashKey, co
 		return l.state, false
 	}
 	l.accepted++
-	look, _ := l.add(pr, e, data, hash, cost, now, now.after(pr.opts.RecordMaxBufferedTime))
+	l.taken += cost
+	look, _ := l.add(pr, e, data, tags, hash, cost, now, now.after(pr.opts.RecordMaxBufferedTime))
 	if l.signalled {
 		return laneOpen, false
 	}
@@ -92,28 +104,36 @@ func (l *lane) put(pr *Producer, e entry, data []byte, hash shardmap.HashKey, co
 
 // add writes a record into the lane; mu is held. It reports whether there is
 // something new for the flusher, and the parcel that took the record.
-func (l *lane) add(pr *Producer, e entry, data []byte, hash shardmap.HashKey, cost int64, now, due instant) (look bool, p *parcel) {
-	if !l.aggregate || e.past != nil && e.past.misplaced > 1 {
+func (l *lane) add(pr *Producer, e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64, now, due instant) (look bool, p *parcel) {
+	if !l.packs(&e) {
+		if l.open != nil {
+			l.seal(pr, now) // what it holds was put earlier
+		}
 		p = pr.newParcel(l, due, false)
-		p.add(e, data, hash, cost)
+		p.add(e, data, tags, hash, cost)
 		l.sealed = append(l.sealed, p)
 		// Whoever adds the first tells the flusher, and so does who makes it a
 		// full request.
 		return len(l.sealed) == 1 || len(l.sealed) == pr.opts.CollectionMaxRecords, p
 	}
 	if p = l.open; p != nil {
-		if len(p.entries) < pr.opts.AggregationMaxRecords && p.add(e, data, hash, cost) {
+		if len(p.entries) < pr.opts.AggregationMaxRecords && p.add(e, data, tags, hash, cost) {
 			return false, p
 		}
 		l.seal(pr, now)
 	}
 	p = pr.newParcel(l, due, true)
-	p.add(e, data, hash, cost)
+	p.add(e, data, tags, hash, cost)
 	l.open = p
 	if p.enc.Size() >= p.max || pr.opts.AggregationMaxRecords == 1 {
 		l.seal(pr, now)
 	}
 	return true, p
+}
+
+// packs reports whether a record goes into an aggregate.
+func (l *lane) packs(e *entry) bool {
+	return l.aggregate && (e.past == nil || e.past.misplaced <= 1)
 }
 
 // seal closes the open parcel; mu is held. A full parcel does not wait for its
@@ -128,15 +148,20 @@ func (l *lane) seal(pr *Producer, now instant) {
 // the list of those that signalled: a lane must not be in it twice.
 func (l *lane) attend() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.signalled = false
-	l.mu.Unlock()
-	l.look()
+	l.collect()
 }
 
 // look brings the flusher's view of the lane up to date.
 func (l *lane) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.collect()
+}
+
+// collect is look with mu held.
+func (l *lane) collect() {
 	for i, p := range l.sealed {
 		l.queue = append(l.queue, p)
 		l.queueBytes += p.size()
@@ -152,14 +177,12 @@ func (l *lane) look() {
 // takeOpen moves the open parcel to the queue.
 func (l *lane) takeOpen() {
 	l.mu.Lock()
-	p := l.open
-	l.open = nil
-	l.mu.Unlock()
-	l.look()
-	if p != nil {
-		l.queue = append(l.queue, p)
-		l.queueBytes += p.size()
+	defer l.mu.Unlock()
+	if l.open != nil {
+		l.sealed = append(l.sealed, l.open)
+		l.open = nil
 	}
+	l.collect()
 }
 
 // pop takes the first parcel from the queue.
@@ -227,10 +250,20 @@ func (l *lane) firstSize() int {
 	return l.openSize // or more, by what has come since the flusher looked
 }
 
-// wait returns how long the shard's pace makes n bytes wait.
+// wait returns how long the shard's pace makes n bytes wait, or less, so that a
+// pace that climbs is looked at again.
 func (l *lane) wait(pr *Producer, now instant, n int) time.Duration {
 	t := pr.time(now)
-	return max(l.bytes.Wait(t, float64(n)), l.records.Wait(t, 1))
+	share := l.part.At(t)
+	bytes, records := pr.rates(share)
+	l.pace.Store(math.Float64bits(bytes / shardBytesPerSecond))
+	l.bytes.SetRate(t, bytes, bytes)
+	l.records.SetRate(t, records, max(1, records))
+	wait := max(l.bytes.Wait(t, float64(n)), l.records.Wait(t, 1))
+	if share < 1 {
+		wait = min(wait, climbing)
+	}
+	return wait
 }
 
 // spend charges the shard's pace with a Kinesis record of n bytes.

@@ -225,7 +225,7 @@ func (p *Producer) describeStream(ctx context.Context, old facts) (facts, error)
 	out, err := p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
 		StreamName: p.stream.name,
 		StreamARN:  p.stream.arn,
-	})
+	}, withoutRetries) // the shard map must not wait for them
 	if err != nil {
 		return old, err
 	}

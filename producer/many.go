@@ -15,11 +15,13 @@ import (
 func (p *Producer) PutMany(ctx context.Context, records []Record) ([]Result, error) {
 	results := make([]Result, len(records))
 	waiters := make([]*waiter, len(records))
-	for i := range records {
+	for i, r := range records {
 		w := p.newWaiter()
-		if err := p.accept(ctx, &records[i], nil, w); err != nil {
+		err := p.accept(ctx, &r, nil, w)
+		results[i].Record = r
+		if err != nil {
 			p.waiters.Put(w)
-			results[i] = Result{Record: records[i], Outcome: NotStored, Err: err}
+			results[i].Outcome, results[i].Err = NotStored, err
 			continue
 		}
 		waiters[i] = w
@@ -27,7 +29,7 @@ func (p *Producer) PutMany(ctx context.Context, records []Record) ([]Result, err
 	failed, first := 0, -1
 	for i, w := range waiters {
 		if w != nil {
-			results[i] = p.await(ctx, w, &records[i])
+			results[i] = p.await(ctx, w, &results[i].Record)
 		}
 		if results[i].Err != nil {
 			if failed++; first < 0 {

@@ -101,14 +101,14 @@ type Options struct {
 	RefreshInterval time.Duration
 
 	// RecordIDs gives each record without an ID one of its own, for consumers
-	// that drop repeats: about 40 bytes in its aggregate. Default false.
+	// that drop repeats: about 50 bytes in its aggregate. Default false.
 	RecordIDs bool
 
 	// Tags, if not nil, is called for each record that is put, with the context
 	// of the Put (that of TryPut is empty), on the goroutine of the caller, and
 	// returns tags to add to the record's own. This is where trace context
 	// travels. Default nil, which costs nothing.
-	Tags func(ctx context.Context, r *Record) aggregation.Tags
+	Tags func(ctx context.Context, r Record) aggregation.Tags
 
 	// ProducerID names this producer in its log and seeds the jitter of its
 	// retries. Default a random one; 1 to 256 bytes.

@@ -39,6 +39,10 @@ type parcel struct {
 	enc  *aggregation.Encoder // nil for a single record, whose data is in bare
 	max  int                  // size enc was made for
 	bare []byte
+	tags aggregation.Tags // of a single record, in case it comes to be aggregated
+	wrap bool             // a record has tags, which nothing but an aggregate carries
+
+	moved bool // a record has been in another parcel
 
 	entries []entry
 	hash    shardmap.HashKey // of the first record; decides where all of it goes
@@ -47,6 +51,9 @@ type parcel struct {
 	share *budget.Share // charged with cost
 	cost  int64
 
+	payload int // bytes of data of the records that have no result
+
+	born    instant // the first Put of its records
 	due     instant // when it should be on its way
 	expires instant // the earliest of its records
 
@@ -111,10 +118,10 @@ func (t *ticket) end() {
 
 // add writes a record into the parcel and reports whether it fitted. A first
 // record always fits.
-func (p *parcel) add(e entry, data []byte, hash shardmap.HashKey, cost int64) bool {
+func (p *parcel) add(e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64) bool {
 	if p.enc == nil {
-		p.bare = append(p.bare[:0], data...)
-	} else if err := p.enc.Append(aggregation.Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data}); err != nil {
+		p.bare, p.tags = append(p.bare[:0], data...), tags
+	} else if err := p.enc.Append(aggregation.Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data, Tags: tags}); err != nil {
 		if errors.Is(err, aggregation.ErrFull) {
 			return false
 		}
@@ -126,6 +133,9 @@ func (p *parcel) add(e entry, data []byte, hash shardmap.HashKey, cost int64) bo
 	}
 	p.entries = append(p.entries, e)
 	p.cost += cost
+	p.payload += len(data)
+	p.moved = p.moved || e.past != nil
+	p.wrap = p.wrap || tags != (aggregation.Tags{})
 	p.expires = min(p.expires, e.expires)
 	p.waits = p.waits || e.wait != nil
 	p.calls = p.calls || e.done != nil
@@ -143,15 +153,21 @@ func (p *parcel) adopt(tickets []*ticket) {
 	}
 }
 
-// single reports whether the parcel goes as a bare record.
+// single reports whether the parcel holds one record, which may land anywhere.
 func (p *parcel) single() bool { return len(p.entries) == 1 }
+
+// naked reports whether the parcel goes as a bare record: one that stands alone
+// and has no tags, or no room for them.
+func (p *parcel) naked() bool {
+	return p.enc == nil || p.single() && (!p.wrap || p.enc.Size() > p.lane.limit)
+}
 
 // size returns what Kinesis counts for the parcel: data and partition key.
 func (p *parcel) size() int {
 	switch {
 	case p.enc == nil:
 		return len(p.bare) + len(p.entries[0].key)
-	case p.single():
+	case p.naked():
 		return len(p.enc.First().Data) + len(p.entries[0].key)
 	}
 	return p.enc.Size() + len(aggregation.OuterPartitionKey)
@@ -165,7 +181,7 @@ func (p *parcel) seal() ([]byte, error) {
 	case p.body != nil:
 	case p.enc == nil:
 		p.body = p.bare
-	case p.single():
+	case p.naked():
 		p.body = p.enc.First().Data
 	default:
 		p.body, err = p.enc.Seal()
@@ -186,14 +202,14 @@ func (p *parcel) explicitHashKey() *string {
 	return &p.hashText
 }
 
-// each calls f with every record and its data, in order.
-func (p *parcel) each(f func(i int, e *entry, data []byte)) {
+// each calls f with every record, its data and its tags, in order.
+func (p *parcel) each(f func(i int, e *entry, data []byte, tags aggregation.Tags)) {
 	if p.enc == nil {
-		f(0, &p.entries[0], p.bare)
+		f(0, &p.entries[0], p.bare, p.tags)
 		return
 	}
 	for i, r := range p.enc.Records() {
-		f(i, &p.entries[i], r.Data)
+		f(i, &p.entries[i], r.Data, r.Tags)
 	}
 }
 

@@ -30,6 +30,7 @@ type Producer struct {
 	singles sync.Pool // of *parcel that do not
 	waiters sync.Pool // of *waiter
 	counts  counters
+	ids     ids
 
 	// From everybody to the flusher: set something, then signal wake.
 	ready   atomic.Pointer[lane] // lanes to look at, linked by next
@@ -82,10 +83,14 @@ func New(client KinesisAPI, stream string, optFns ...func(*Options)) (*Producer,
 		opts:    opts,
 		start:   time.Now(),
 		window:  min(50*time.Millisecond, opts.RecordMaxBufferedTime/5),
-		budget:  budget.New(opts.MaxBufferedBytes),
+		budget:  opts.Budget,
+		ids:     newIDs(),
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
+	}
+	if p.budget == nil {
+		p.budget = NewBudget(opts.MaxBufferedBytes)
 	}
 	p.callbacks.wake, p.callbacks.logger = make(chan struct{}, 1), opts.Logger
 	p.flusher = flusher{
@@ -186,7 +191,11 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 			return err
 		}
 	}
-	cost := p.cost(r.PartitionKey, r.ExplicitHashKey, r.Data)
+	tags, err := p.tag(ctx, r)
+	if err != nil {
+		return err
+	}
+	cost := p.cost(r.PartitionKey, r.ExplicitHashKey, r.Data, tags)
 	e := entry{key: r.PartitionKey, ehk: r.ExplicitHashKey, done: done, wait: w}
 	for {
 		l := rt.lane(hash)
@@ -199,7 +208,7 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 				continue
 			}
 		}
-		state, look := l.put(p, e, r.Data, hash, cost)
+		state, look := l.put(p, e, r.Data, tags, hash, cost)
 		if look {
 			p.signal(l)
 		}
@@ -218,8 +227,8 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 // waitForRoom acquires cost bytes of the lane's share. If the lane was retired
 // meanwhile nothing is acquired and the error is nil.
 func (p *Producer) waitForRoom(ctx context.Context, l *lane, cost int64) error {
-	if cost > p.opts.MaxBufferedBytes {
-		return &RecordError{"Data", fmt.Sprintf("%d bytes in the buffer", cost), fmt.Sprintf("must be at most MaxBufferedBytes, %d", p.opts.MaxBufferedBytes)}
+	if total := p.budget.Total(); cost > total {
+		return &RecordError{"Data", fmt.Sprintf("%d bytes in the buffer", cost), fmt.Sprintf("must be at most MaxBufferedBytes, %d", total)}
 	}
 	if ctx == nil {
 		select {

@@ -29,14 +29,12 @@ type Record struct {
 	ID string
 
 	// Tags travel with the record in its aggregate. Readers made with the KCL do
-	// not see them. A record with tags or an ID is always sent in an aggregate, if
-	// need be one of its own; where nothing is aggregated (see [Options.Aggregate])
-	// they are lost.
+	// not see them. A record with tags or an ID goes in an aggregate even if it is
+	// alone in it. A bare record cannot carry them: they are lost where nothing is
+	// aggregated (see [Options.Aggregate]), and for a record that no aggregate can
+	// hold because it is as large as the stream takes.
 	Tags aggregation.Tags
 }
-
-// IDTag is the tag that carries a record's ID.
-const IDTag = "record-id"
 
 // An Outcome is what became of a record.
 type Outcome int
@@ -107,11 +105,12 @@ type Result struct {
 const (
 	aggregatedOverhead = 128
 	singleOverhead     = 384
+	tagOverhead        = 8
 )
 
 // cost is what a record is charged.
-func (p *Producer) cost(partitionKey, explicitHashKey string, data []byte) int64 {
-	n := int64(len(partitionKey) + len(explicitHashKey) + len(data))
+func (p *Producer) cost(partitionKey, explicitHashKey string, data []byte, tags aggregation.Tags) int64 {
+	n := int64(len(partitionKey)+len(explicitHashKey)+len(data)) + tagBytes(tags)
 	if p.opts.Aggregate {
 		return n + aggregatedOverhead
 	}

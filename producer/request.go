@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/kinesis-go/kinesis/aggregation"
 )
 
 // A request is one PutRecords call: parcels of one lane or several, those of a
@@ -117,6 +119,9 @@ func (p *Producer) loadRequest(r *request, l *lane, now instant) (full bool) {
 func (p *Producer) launch(ctx context.Context, r *request, now instant) {
 	r.start = now
 	p.flights = append(p.flights, r)
+	for _, q := range r.parcels {
+		p.countStart(q, now)
+	}
 	p.senders.Go(func() { p.send(ctx, r) })
 }
 
@@ -177,15 +182,16 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 	p.endEntries(q, now, false)
 	rest := p.newParcel(q.lane, q.due, q.enc != nil)
 	rest.adopt(q.tickets)
+	rest.born = q.born
 	var memo pastMemo
-	q.each(func(_ int, e *entry, data []byte) {
+	q.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
 		if e.ended {
 			return
 		}
 		moved := *e
 		moved.past = q.past(e, &memo)
-		cost := p.cost(e.key, e.ehk, data)
-		rest.add(moved, data, hashKey(e.key, e.ehk), cost)
+		cost := p.cost(e.key, e.ehk, data, tags)
+		rest.add(moved, data, tags, hashKey(e.key, e.ehk), cost)
 		q.cost -= cost
 		e.ended = true
 	})
@@ -201,7 +207,7 @@ func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
 	dead := p.newParcel(q.lane, now, q.enc != nil)
 	q.expires = never
 	var memo pastMemo
-	q.each(func(_ int, e *entry, data []byte) {
+	q.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
 		switch {
 		case e.ended:
 		case e.expires > cut:
@@ -209,8 +215,9 @@ func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
 		default:
 			moved := *e
 			moved.past = q.past(e, &memo)
-			dead.add(moved, data, q.hash, 0)
+			dead.add(moved, data, tags, q.hash, 0)
 			e.ended = true
+			q.payload -= len(data)
 		}
 	})
 	p.finish(dead, &verdict{reason: ErrExpired, unknown: unknown})

@@ -2,8 +2,10 @@ package producer
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
+	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 )
@@ -40,9 +42,11 @@ func (p *Producer) newRoutes(f facts, shards *shardmap.Map, old *routes) *routes
 		rt.shards = nil
 	}
 	keep := make(map[shardmap.Shard]*lane)
+	tallies := make(map[string]*tally)
 	if old != nil {
 		for _, l := range old.lanes {
-			if l.kind == shardLane && l.max == p.aggregateBytes(f) && l.aggregate == p.aggregates(l.kind) {
+			tallies[l.shard.ID] = l.tally
+			if l.kind == shardLane && l.max == p.aggregateBytes(f) && l.limit == f.maxRecord-len(aggregation.OuterPartitionKey) && l.aggregate == p.aggregates(l.kind) {
 				keep[l.shard] = l
 			}
 		}
@@ -57,6 +61,9 @@ func (p *Producer) newRoutes(f facts, shards *shardmap.Map, old *routes) *routes
 		for i := range rt.lanes {
 			if rt.lanes[i] = keep[shards.At(i)]; rt.lanes[i] == nil {
 				rt.lanes[i] = p.newLane(shardLane, shards.At(i), f)
+				if t := tallies[shards.At(i).ID]; t != nil {
+					rt.lanes[i].tally = t
+				}
 			}
 		}
 	}
@@ -66,7 +73,7 @@ func (p *Producer) newRoutes(f facts, shards *shardmap.Map, old *routes) *routes
 // aggregateBytes returns how large an aggregate may become: its partition key
 // counts against the stream's limit too.
 func (p *Producer) aggregateBytes(f facts) int {
-	return min(p.opts.AggregationMaxBytes, f.maxRecord-1)
+	return min(p.opts.AggregationMaxBytes, f.maxRecord-len(aggregation.OuterPartitionKey))
 }
 
 // aggregates reports whether lanes of a kind aggregate.
@@ -80,7 +87,9 @@ func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 		shard:     shard,
 		aggregate: p.aggregates(kind),
 		max:       p.aggregateBytes(f),
+		limit:     f.maxRecord - len(aggregation.OuterPartitionKey),
 		share:     p.budget.Share(),
+		tally:     new(tally),
 		openDue:   never,
 		openExp:   never,
 		wake:      never,
@@ -90,11 +99,19 @@ func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 		l.state = laneClosed
 	}
 	if kind == shardLane {
-		part := float64(p.opts.RateLimit) / 100
-		l.bytes = pace.NewBucket(shardBytesPerSecond*part, shardBytesPerSecond*part)
-		l.records = pace.NewBucket(shardRecordsPerSecond*part, max(1, shardRecordsPerSecond*part))
+		l.pace.Store(math.Float64bits(float64(p.opts.RateLimit) / 100))
+		bytes, records := p.rates(1)
+		l.bytes = pace.NewBucket(bytes, bytes)
+		l.records = pace.NewBucket(records, max(1, records))
 	}
 	return l
+}
+
+// rates returns how many bytes and records a second a producer gives itself that
+// uses a share of what it may.
+func (p *Producer) rates(share float64) (bytes, records float64) {
+	share *= float64(p.opts.RateLimit) / 100
+	return shardBytesPerSecond * share, shardRecordsPerSecond * share
 }
 
 // reroute makes next the routing table. What waits in lanes that it does not
@@ -114,7 +131,8 @@ func (p *Producer) reroute(next *routes, now instant) {
 		l.mu.Lock()
 		l.state = laneRetired
 		p.counts.accepted.Add(l.accepted)
-		l.accepted = 0
+		p.counts.taken.Add(l.taken)
+		l.accepted, l.taken = 0, 0
 		l.mu.Unlock()
 		l.share.Close()
 		l.look()
@@ -136,18 +154,18 @@ func (p *Producer) reroute(next *routes, now instant) {
 func (p *Producer) repack(from *parcel, now instant, rt *routes) {
 	var memo pastMemo
 	due := min(from.due, now.after(p.opts.RecordMaxBufferedTime))
-	from.each(func(i int, e *entry, data []byte) {
+	from.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
 		if e.ended {
 			return
 		}
 		moved := *e
 		moved.past = from.past(e, &memo)
 		hash := hashKey(e.key, e.ehk)
-		cost := p.cost(e.key, e.ehk, data)
+		cost := p.cost(e.key, e.ehk, data, tags)
 		l := rt.lane(hash)
 		l.mu.Lock()
-		_, to := l.add(p, moved, data, hash, cost, now, due)
-		to.due = min(to.due, due)
+		_, to := l.add(p, moved, data, tags, hash, cost, now, due)
+		to.due, to.born = min(to.due, due), min(to.born, from.born)
 		l.mu.Unlock()
 		from.share.Transfer(to.share, cost)
 		from.cost -= cost

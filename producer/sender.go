@@ -46,8 +46,32 @@ func (p *Producer) send(ctx context.Context, r *request) {
 	if r.err != nil {
 		r.attempt.Code, r.attempt.Message = describe(r.err)
 	}
+	p.report(r)
+}
+
+// report tells the events of a request.
+func (p *Producer) report(r *request) {
 	if f := p.opts.Events.Request; f != nil {
-		f(r.info())
+		call(&p.callbacks, f, r.info())
+	}
+	f := p.opts.Events.Entry
+	if f == nil || r.err != nil {
+		return
+	}
+	for i, q := range r.parcels {
+		e := &r.out.Records[i]
+		info := EntryInfo{
+			Predicted:      q.lane.shard.ID,
+			ShardID:        aws.ToString(e.ShardId),
+			SequenceNumber: aws.ToString(e.SequenceNumber),
+			Code:           aws.ToString(e.ErrorCode),
+			Message:        aws.ToString(e.ErrorMessage),
+			UserRecords:    len(q.entries),
+			Bytes:          q.size(),
+			Attempt:        len(q.attempts) + 1,
+			Buffered:       r.attempt.Start.Sub(p.time(q.born)),
+		}
+		call(&p.callbacks, f, info)
 	}
 }
 
@@ -68,7 +92,7 @@ func (p *Producer) input(r *request) (*kinesis.PutRecordsInput, error) {
 		}
 		e := &in.Records[i]
 		e.Data = data
-		if !q.single() {
+		if !q.naked() {
 			e.PartitionKey = outerPartitionKey
 		} else if key := &q.entries[0].key; *key != "" {
 			e.PartitionKey = key

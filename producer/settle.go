@@ -15,6 +15,7 @@ import (
 func (p *Producer) settle(r *request, now instant) {
 	p.flights = slices.DeleteFunc(p.flights, func(f *request) bool { return f == r })
 	p.counts.requests.Add(1)
+	p.counts.requestTime.Add(int64(r.attempt.Duration))
 	for _, l := range r.lanes {
 		l.inFlight--
 		p.poke(l)
@@ -22,6 +23,7 @@ func (p *Producer) settle(r *request, now instant) {
 	r.lanes = nil
 	if r.err != nil {
 		p.counts.requestsFailed.Add(1)
+		p.counts.errors.Add(1)
 		p.settleFailed(r, now)
 	} else {
 		p.failures = 0
@@ -49,7 +51,10 @@ func (p *Producer) settleFailed(r *request, now instant) {
 		case f == faultGarbled:
 			p.finish(q, &verdict{reason: r.err, unknown: true})
 		default:
-			q.maybe = q.maybe || f == faultMaybe
+			if f == faultMaybe {
+				q.maybe = true
+				p.countRepeats(q)
+			}
 			continue
 		}
 		r.parcels[i] = nil
@@ -100,8 +105,7 @@ func (p *Producer) settleEntries(r *request, now instant) {
 		}
 		q.tried(success, nil)
 		q.landed = landing{shard, seq}
-		p.counts.stored.Add(1)
-		p.counts.bytes.Add(int64(q.size()))
+		p.countEntry(q, "")
 		if q.lane.notBefore <= r.start {
 			q.lane.failures = 0
 		}
@@ -120,10 +124,10 @@ func (p *Producer) entryFailed(r *request, q *parcel, e *types.PutRecordsResultE
 	a := r.attempt
 	a.Code, a.Message = err.Code, err.Message
 	q.tried([]Attempt{a}, err)
-	if err.Code == codeThroughput {
-		p.counts.refused.Add(1)
-	} else {
+	p.countEntry(q, err.Code)
+	if err.Code != codeThroughput {
 		q.maybe = true // an internal failure vouches for nothing
+		p.countRepeats(q)
 	}
 	l := q.lane
 	if r.start >= l.notBefore { // once for all parcels of the lane
@@ -206,6 +210,7 @@ func (p *Producer) misplace(q *parcel, now instant) {
 	q.last = fmt.Errorf("producer: aggregate landed on %s, which does not hold all of its records", q.landed.shard)
 	q.misplaced++
 	q.maybe = true // it is there, for readers that do not look at the range
+	p.countRepeats(q)
 	q.due = min(q.due, now)
 	if p.state == aborted {
 		p.finish(q, &verdict{reason: ErrClosed})
@@ -216,6 +221,7 @@ func (p *Producer) misplace(q *parcel, now instant) {
 
 // finish ends a parcel: every record in it gets its result.
 func (p *Producer) finish(q *parcel, v *verdict) {
+	var ended [3]int64
 	for i := range q.entries {
 		e := &q.entries[i]
 		if e.ended {
@@ -227,14 +233,15 @@ func (p *Producer) finish(q *parcel, v *verdict) {
 				outcome = Unknown
 			}
 		}
-		p.counts.outcomes[outcome].Add(1)
+		ended[outcome]++
 		if e.wait != nil {
 			e.wait.result = q.result(i, v)
 			e.wait.done <- struct{}{} // never blocks: it is sent once
-			e.wait, e.ended = nil, true
+			e.wait = nil
 		}
 	}
-	if q.calls {
+	p.count(q, v, ended)
+	if q.calls || v.reason != nil && p.opts.Events.Failed != nil {
 		p.callbacks.add(finished{producer: p, parcel: q, verdict: *v})
 	} else {
 		p.drop(q)
@@ -256,7 +263,7 @@ func (p *Producer) newParcel(l *lane, due instant, aggregate bool) *parcel {
 		}
 	}
 	q.lane, q.share = l, l.share
-	q.due, q.expires = due, never
+	q.born, q.due, q.expires = p.now(), due, never
 	return q
 }
 
@@ -265,6 +272,7 @@ func (p *Producer) newParcel(l *lane, due instant, aggregate bool) *parcel {
 func (p *Producer) drop(q *parcel) {
 	if q.cost != 0 {
 		q.share.Release(q.cost)
+		p.counts.released.Add(q.cost)
 	}
 	for _, t := range q.tickets {
 		t.end()

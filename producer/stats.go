@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -59,39 +60,153 @@ type ShardStats struct {
 	Pace float64
 }
 
-// counters are written by the flusher and read by all.
-type counters struct {
-	accepted                                         atomic.Int64 // in retired lanes
-	outcomes                                         [3]atomic.Int64
-	requests, requestsFailed, stored, bytes, refused atomic.Int64
-	misplaced                                        atomic.Int64
+// A tally is counted for a shard and for the whole. It is written by the flusher
+// and read by all.
+type tally struct {
+	outcomes                      [3]atomic.Int64
+	expired, storedBytes, retries atomic.Int64
+	stored, bytes                 atomic.Int64
+	throttled, errors             atomic.Int64
 }
 
-// Stats returns the counts. Accepted may be ahead of the outcomes by what is
-// buffered and, for an instant, of anything put meanwhile.
+// counters are a Producer's. They are written by the flusher, released by the
+// callback goroutine too, and read by all.
+type counters struct {
+	tally
+	accepted, taken            atomic.Int64 // records and bytes, in retired lanes
+	released                   atomic.Int64 // bytes of what has ended
+	requests, requestsFailed   atomic.Int64
+	misplaced, repeated        atomic.Int64
+	requestTime, bufferingTime atomic.Int64
+}
+
+// count notes how the records of a parcel have ended.
+func (p *Producer) count(q *parcel, v *verdict, ended [3]int64) {
+	for _, t := range []*tally{&p.counts.tally, q.lane.tally} {
+		for o, n := range ended {
+			if n > 0 {
+				t.outcomes[o].Add(n)
+			}
+		}
+		switch v.reason {
+		case nil:
+			t.storedBytes.Add(int64(q.payload))
+		case ErrExpired:
+			t.expired.Add(ended[NotStored] + ended[Unknown])
+		}
+	}
+}
+
+// countEntry notes the answer for a parcel; code is empty if it was stored.
+func (p *Producer) countEntry(q *parcel, code string) {
+	for _, t := range []*tally{&p.counts.tally, q.lane.tally} {
+		switch code {
+		case "":
+			t.stored.Add(1)
+			t.bytes.Add(int64(q.size()))
+			continue
+		case codeThroughput:
+			t.throttled.Add(1)
+		}
+		t.errors.Add(1)
+	}
+}
+
+// countStart notes that a parcel is on its way.
+func (p *Producer) countStart(q *parcel, now instant) {
+	if len(q.attempts) == 0 && !q.moved {
+		p.counts.bufferingTime.Add(int64(now - q.born))
+		return
+	}
+	again := int64(0)
+	for i := range q.entries {
+		e := &q.entries[i]
+		if !e.ended && (len(q.attempts) > 0 || e.past != nil && len(e.past.attempts) > 0) {
+			again++
+		}
+	}
+	p.counts.retries.Add(again)
+	q.lane.tally.retries.Add(again)
+}
+
+// countRepeats notes that what is left of a parcel is sent again although it may
+// be stored.
+func (p *Producer) countRepeats(q *parcel) {
+	n := int64(0)
+	for i := range q.entries {
+		if !q.entries[i].ended {
+			n++
+		}
+	}
+	p.counts.repeated.Add(n)
+}
+
+// Stats returns the counts. Those of different fields may be of moments a little
+// apart.
 func (p *Producer) Stats() Stats {
 	c := &p.counts
 	s := Stats{
-		Accepted:       c.accepted.Load(),
 		Stored:         c.outcomes[Stored].Load(),
 		NotStored:      c.outcomes[NotStored].Load(),
 		Unknown:        c.outcomes[Unknown].Load(),
-		BufferedBytes:  p.budget.Used(),
+		Expired:        c.expired.Load(),
+		StoredBytes:    c.storedBytes.Load(),
+		Retries:        c.retries.Load(),
+		Repeated:       c.repeated.Load(),
+		BufferedBytes:  -c.released.Load(),
 		Requests:       c.requests.Load(),
 		RequestsFailed: c.requestsFailed.Load(),
 		KinesisRecords: c.stored.Load(),
 		Bytes:          c.bytes.Load(),
-		Throttled:      c.refused.Load(),
+		Throttled:      c.throttled.Load(),
+		Errors:         c.errors.Load(),
 		Misplaced:      c.misplaced.Load(),
+		RequestTime:    time.Duration(c.requestTime.Load()),
+		BufferingTime:  time.Duration(c.bufferingTime.Load()),
 	}
+	// After the outcomes, so that none is counted that was not accepted.
 	rt := p.routes.Load()
 	for _, l := range rt.lanes {
 		l.mu.Lock()
 		s.Accepted += l.accepted
+		s.BufferedBytes += l.taken
 		l.mu.Unlock()
 	}
+	s.Accepted += c.accepted.Load()
+	s.BufferedBytes += c.taken.Load()
+	s.Pending = s.Accepted - s.Stored - s.NotStored - s.Unknown
 	if rt.shards != nil {
 		s.Shards = rt.shards.Len()
 	}
 	return s
+}
+
+// ShardStats returns the counts of each open shard, in the order of their hash
+// keys; nothing as long as no shard is known, and on a stream whose
+// RecordDistributionStrategy is AUTO.
+func (p *Producer) ShardStats() []ShardStats {
+	rt := p.routes.Load()
+	if rt.shards == nil {
+		return nil
+	}
+	all := make([]ShardStats, len(rt.lanes))
+	for i, l := range rt.lanes {
+		t := l.tally
+		all[i] = ShardStats{
+			ShardID:        l.shard.ID,
+			Stored:         t.outcomes[Stored].Load(),
+			NotStored:      t.outcomes[NotStored].Load(),
+			Unknown:        t.outcomes[Unknown].Load(),
+			Expired:        t.expired.Load(),
+			StoredBytes:    t.storedBytes.Load(),
+			Retries:        t.retries.Load(),
+			KinesisRecords: t.stored.Load(),
+			Bytes:          t.bytes.Load(),
+			Throttled:      t.throttled.Load(),
+			Errors:         t.errors.Load(),
+			BufferedBytes:  l.share.Used(),
+			Pace:           math.Float64frombits(l.pace.Load()),
+		}
+	}
+	return all
 }

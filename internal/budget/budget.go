@@ -116,6 +116,9 @@ type waiter struct {
 	err   error         // set before done
 }
 
+// Used returns the bytes in use by the Share. It is exact when nothing moves.
+func (s *Share) Used() int64 { return s.drawn.Load() - s.spare.Load() }
+
 // TryAcquire takes n bytes and reports whether it did. It fails if others of
 // this Share are waiting.
 func (s *Share) TryAcquire(n int64) bool {
