@@ -61,6 +61,8 @@ type Answer struct {
 
 	// Damage is what becomes of the answer's bytes on their way.
 	Damage Damage
+
+	opened *opened // by SubscribeToShard, which has no Body
 }
 
 // An Error is an error response of AWS.

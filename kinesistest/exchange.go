@@ -40,6 +40,22 @@ var protocols = map[string]protocol{
 // typeCBOR is what the AWS SDK for Java sends to Kinesis and wants back.
 const typeCBOR = "application/x-amz-cbor-1.1"
 
+// speaking returns p in the form of a request's content type. A request without
+// one is JSON.
+func (p protocol) speaking(contentType string) (protocol, *api.Error) {
+	kind, _, _ := strings.Cut(contentType, ";")
+	switch strings.TrimSpace(strings.ToLower(kind)) {
+	case "", "application/json", "application/x-amz-json-1.0", "application/x-amz-json-1.1":
+		return p, nil
+	case typeCBOR:
+		if p.service == Kinesis {
+			p.contentType = typeCBOR
+			return p, nil
+		}
+	}
+	return p, api.Errorf("SerializationException", "%s does not read Content-Type %.100q; JSON is %s", p.service, contentType, p.contentType)
+}
+
 // coralPrefix stands before the errors that belong to no service's model.
 const coralPrefix = "com.amazon.coral.service#"
 
@@ -59,12 +75,9 @@ func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, le
 		e := api.Errorf("UnknownOperationException", "X-Amz-Target %.100q names no operation of Kinesis or DynamoDB", h.Get("X-Amz-Target"))
 		return s.response(protocol{contentType: "application/x-amz-json-1.1"}, answerOf(nil, e)), nil
 	}
-	if t := h.Get("Content-Type"); strings.HasPrefix(t, "application/x-amz-cbor") {
-		if p.service != Kinesis || t != typeCBOR {
-			e := api.Errorf("SerializationException", "%s does not read Content-Type %.100s; JSON is %s", p.service, t, p.contentType)
-			return s.response(p, answerOf(nil, e)), nil
-		}
-		p.contentType = typeCBOR
+	p, e := p.speaking(h.Get("Content-Type"))
+	if e != nil {
+		return s.response(p, answerOf(nil, e)), nil
 	}
 	data, e := readBody(body, length, s.bodyLimit(p.service))
 	if e == nil && p.contentType == typeCBOR && len(data) > 0 {
@@ -77,6 +90,12 @@ func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, le
 		return s.response(p, answerOf(nil, e)), nil
 	}
 	a, err := s.faulted(ctx, &Call{Service: p.service, Operation: op, Client: h.Get(ClientHeader), Body: data})
+	if a.opened != nil {
+		if err == nil && a.Err == nil {
+			return s.subscribed(ctx, p, a.opened), nil
+		}
+		a.opened.sub.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +106,13 @@ func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, le
 func (s *Server) apply(ctx context.Context, c *Call, reject stream.Reject) Answer {
 	if c.Service == DynamoDB {
 		return answerOf(s.tables.CallAs(ctx, c.Client, c.Operation, c.Body))
+	}
+	if c.Operation == "SubscribeToShard" {
+		sub, e := s.streams.Subscribe(c.Body)
+		if e != nil {
+			return answerOf(nil, e)
+		}
+		return Answer{opened: &opened{sub: sub}}
 	}
 	return answerOf(s.streams.Call(c.Operation, c.Body, reject))
 }
@@ -114,12 +140,7 @@ func readBody(r io.Reader, length, limit int64) ([]byte, *api.Error) {
 		return nil, nil
 	}
 	if length >= 0 {
-		// One byte more shows a body that is longer than it said.
-		data := make([]byte, length)
-		if _, err := io.ReadFull(r, data); err != nil {
-			return nil, api.Errorf("SerializationException", "reading the request: %v", err)
-		}
-		return data, nil
+		return readFull(r, length)
 	}
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -129,6 +150,23 @@ func readBody(r io.Reader, length, limit int64) ([]byte, *api.Error) {
 		return nil, tooLarge
 	}
 	return data, nil
+}
+
+// readFull reads a body of a length. It does not take the client's word for it
+// with memory.
+func readFull(r io.Reader, length int64) ([]byte, *api.Error) {
+	const trust = 1 << 20
+	data := make([]byte, min(length, trust))
+	for n := 0; ; {
+		m, err := io.ReadFull(r, data[n:])
+		if err != nil {
+			return nil, api.Errorf("SerializationException", "reading the request: %v", err)
+		}
+		if n += m; int64(n) == length {
+			return data, nil
+		}
+		data = append(data, make([]byte, min(length-int64(n), int64(n)))...)
+	}
 }
 
 // response puts an answer in the service's form.

@@ -84,6 +84,10 @@ type Fault struct {
 
 	// Damage is what becomes of the answer's bytes on their way.
 	Damage Damage
+
+	// Subscription is what becomes of the subscription that a SubscribeToShard
+	// opens.
+	Subscription Breakage
 }
 
 // A Loss is what the network loses of a call.
@@ -178,7 +182,23 @@ func (s *Server) act(ctx context.Context, c *Call, r *rule, delay time.Duration,
 	if r.Error != nil && !r.Applied && !partial {
 		return Answer{Err: r.Error}
 	}
-	hand := func() Answer { return next(partial && !r.Applied && r.Error != nil) }
+	var sub *opened
+	hand := func() Answer {
+		a := next(partial && !r.Applied && r.Error != nil)
+		if sub = a.opened; sub != nil && r.Subscription.Kind != BreakNothing {
+			sub.breaks = append(sub.breaks, r)
+		}
+		return a
+	}
+	a := s.answer(ctx, c, r, hand)
+	if sub != nil && a.opened != sub {
+		sub.sub.Close() // nobody will read it
+	}
+	return a
+}
+
+// answer hands a call on, and does to its answer what r says.
+func (s *Server) answer(ctx context.Context, c *Call, r *rule, hand func() Answer) Answer {
 	var a Answer
 	if r.Intercept != nil {
 		a = r.Intercept(ctx, c, hand)

@@ -1,16 +1,29 @@
 package kinesistest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+)
+
+const (
+	// headerTime and bodyTime are how long a client may take to send a request's
+	// header and its body. The first ends idle connections too.
+	headerTime = time.Minute
+	bodyTime   = time.Minute
+
+	// headerBytes is what a header may have. Session tokens are the largest part
+	// of one, with a few kilobytes.
+	headerBytes = 64 << 10
 )
 
 // A listener is a network address the server answers at.
@@ -28,27 +41,63 @@ type listener struct {
 // thousand (aws/aws-sdk-go-v2#1825); let its transport speak unencrypted
 // HTTP/2, or use [Server.Config], which needs no network.
 func (s *Server) Listen(address string) (string, error) {
+	return s.listen("http", address, func(l *listener) error {
+		l.http.Protocols.SetUnencryptedHTTP2(true)
+		return nil
+	})
+}
+
+// ListenTLS is Listen for HTTP/1.1 and HTTP/2 over TLS, which the Kinesis
+// Producer Library insists on. Without certs the server presents a certificate
+// of its own for localhost, 127.0.0.1, ::1 and the machine's name, made anew by
+// each server: see [Server.TLSConfig] and [Server.CertificatePEM].
+func (s *Server) ListenTLS(address string, certs ...tls.Certificate) (string, error) {
+	return s.listen("https", address, func(l *listener) error {
+		l.http.Protocols.SetHTTP2(true)
+		l.http.TLSConfig = &tls.Config{Certificates: slices.Clone(certs), MinVersion: tls.VersionTLS12}
+		if len(certs) == 0 {
+			own, err := s.certificate()
+			if err != nil {
+				return err
+			}
+			l.http.TLSConfig.Certificates = []tls.Certificate{*own}
+		}
+		return nil
+	})
+}
+
+// listen serves a scheme at an address, in the way that set completes.
+func (s *Server) listen(scheme, address string, set func(*listener) error) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		return "", ErrClosed
 	}
+	l := &listener{}
+	l.http.Handler = http.HandlerFunc(s.serveCounted)
+	l.http.ReadHeaderTimeout = headerTime
+	l.http.MaxHeaderBytes = headerBytes
+	l.http.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // what clients send is not worth a line
+	l.http.Protocols = new(http.Protocols)
+	l.http.Protocols.SetHTTP1(true)
+	// A large put in one flow-control window: small ones cost round trips.
+	l.http.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 1 << 20, MaxReceiveBufferPerConnection: 16 << 20}
+	if err := set(l); err != nil {
+		return "", err
+	}
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return "", fmt.Errorf("kinesistest: listening: %w", err)
 	}
-	l := &listener{}
-	l.http.Handler = s
-	l.http.ReadHeaderTimeout = time.Minute
-	l.http.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // what clients send is not worth a line
-	l.http.Protocols = new(http.Protocols)
-	l.http.Protocols.SetHTTP1(true)
-	l.http.Protocols.SetUnencryptedHTTP2(true)
-	// A large put in one flow-control window: small ones cost round trips.
-	l.http.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 1 << 20, MaxReceiveBufferPerConnection: 16 << 20}
-	l.serving.Go(func() { _ = l.http.Serve(ln) }) // it ends by close alone
+	l.serving.Go(func() { // it ends by close alone
+		if l.http.TLSConfig != nil {
+			_ = l.http.ServeTLS(ln, "", "")
+			return
+		}
+		_ = l.http.Serve(ln)
+	})
 	s.listeners = append(s.listeners, l)
-	return "http://" + ln.Addr().String(), nil
+	return scheme + "://" + ln.Addr().String(), nil
 }
 
 func (l *listener) close() {
@@ -56,17 +105,31 @@ func (l *listener) close() {
 	l.serving.Wait()
 }
 
+// serveCounted is ServeHTTP for our own listeners, whose handlers Close waits
+// for; it has cut their connections by then.
+func (s *Server) serveCounted(w http.ResponseWriter, r *http.Request) {
+	if s.enter() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.calls.Done()
+	s.ServeHTTP(w, r)
+}
+
 // ServeHTTP answers a request to either service, told apart by X-Amz-Target. A
 // [Fault] that loses a response makes it panic with [http.ErrAbortHandler],
-// which cuts the connection.
+// which cuts the connection. The answer to a SubscribeToShard lasts as long as
+// the subscription does, and is given up when the client goes away.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && r.URL.Path == certificatePath && s.giveCertificate(w) {
+		return
+	}
 	if r.Method != http.MethodPost {
 		e := &api.Error{Status: http.StatusNotFound, Code: "UnknownOperationException",
 			Message: "this is kinesistest; operations are POST requests with an X-Amz-Target"}
 		s.write(w, s.response(protocol{contentType: "application/x-amz-json-1.1"}, answerOf(nil, e)))
 		return
 	}
-	resp, err := s.exchange(r.Context(), r.Header, r.Body, r.ContentLength)
+	resp, err := s.exchange(r.Context(), r.Header, timed(w, r), r.ContentLength)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -79,10 +142,42 @@ func (s *Server) write(w http.ResponseWriter, resp *http.Response) {
 		h[name] = values
 	}
 	w.WriteHeader(resp.StatusCode)
+	if events, ok := resp.Body.(*eventBody); ok {
+		events.serve(w)
+		return
+	}
 	// If writing fails, the client is gone. If the body ends too early, that is
 	// a fault's doing, and the client is to see it.
 	if _, err := io.Copy(w, resp.Body); errors.Is(err, io.ErrUnexpectedEOF) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// A timedBody is a request's body that has to come within bodyTime. What comes
+// behind it has time: the connection is then watched for its end.
+type timedBody struct {
+	io.Reader
+	deadlines *http.ResponseController
+	left      int64 // bytes to come, negative if unknown
+}
+
+func timed(w http.ResponseWriter, r *http.Request) *timedBody {
+	b := &timedBody{r.Body, http.NewResponseController(w), r.ContentLength}
+	if b.left != 0 {
+		// Where there are no deadlines, there is no connection to hold.
+		_ = b.deadlines.SetReadDeadline(time.Now().Add(bodyTime))
+	}
+	return b
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if b.left > 0 {
+		b.left -= int64(n)
+	}
+	if b.left == 0 || errors.Is(err, io.EOF) {
+		_ = b.deadlines.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }

@@ -2,6 +2,7 @@ package kinesistest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,6 +35,8 @@ type Server struct {
 	closing   bool
 	calls     sync.WaitGroup // added to under mu, while not closing
 	listeners []*listener
+
+	selfSigned *tls.Certificate // of ListenTLS, nil before it is needed
 }
 
 // NewServer returns a running server. It does no I/O and starts no goroutine,
