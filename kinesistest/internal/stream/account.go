@@ -9,7 +9,7 @@ import (
 
 func (s *Service) describeLimits(*struct{}) (any, *api.Error) {
 	s.mu.Lock()
-	_, onDemands := s.census(time.Now())
+	_, onDemands := s.census(s.now())
 	s.mu.Unlock()
 	l := &s.opts.Limits
 	return struct {
@@ -72,7 +72,7 @@ func (c *commitment) describe(now time.Time) commitmentOutput {
 func (s *Service) describeAccountSettings(*struct{}) (any, *api.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.commitment.describe(time.Now()), nil
+	return s.commitment.describe(s.now()), nil
 }
 
 type updateAccountSettingsInput struct {
@@ -92,7 +92,7 @@ func (s *Service) updateAccountSettings(in *updateAccountSettingsInput) (any, *a
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, now := &s.commitment, time.Now()
+	c, now := &s.commitment, s.now()
 	switch on := c.on(now); {
 	case *m.Status == "ENABLED" && on:
 		c.ended = time.Time{}
@@ -111,14 +111,14 @@ func (s *Service) updateAccountSettings(in *updateAccountSettingsInput) (any, *a
 func (s *Service) advantage() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.commitment.on(time.Now())
+	return s.commitment.on(s.now())
 }
 
 // committedTo fails unless the account may ask for a warm throughput.
 func (s *Service) committedTo(mibps int) *api.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mayWarm(mibps, time.Now())
+	return s.mayWarm(mibps, s.now())
 }
 
 // mayWarm is committedTo for who holds s.mu.

@@ -47,7 +47,7 @@ func (s *Service) updateStreamMode(in *updateStreamModeInput) (any, *api.Error) 
 		}
 	}
 	s.mu.Lock()
-	_, onDemands := s.census(time.Now())
+	_, onDemands := s.census(s.now())
 	s.mu.Unlock()
 	return nil, s.with(in.ref(), func(st *stream, now time.Time) *api.Error {
 		if e := st.idle(s.opts.Identity.AccountID); e != nil {

@@ -69,7 +69,7 @@ func (s *Service) createStream(in *createStreamInput) (any, *api.Error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.now()
 	if old := s.streams[*in.StreamName]; old != nil {
 		if !old.gone(now) {
 			return nil, api.Errorf("ResourceInUseException", "Stream %s under account %s already exists.", old.name, s.opts.Identity.AccountID)

@@ -205,9 +205,7 @@ func (s *Service) listStreams(in *listStreamsInput) (any, *api.Error) {
 	}
 	after := ""
 	switch {
-	case in.NextToken != nil && in.ExclusiveStartStreamName != nil:
-		return nil, invalid("NextToken and ExclusiveStartStreamName cannot be provided together.")
-	case in.NextToken != nil:
+	case in.NextToken != nil: // the SDKs' paginators leave ExclusiveStartStreamName in
 		t, e := s.parseToken(*in.NextToken, tokenStreams)
 		if e != nil {
 			return nil, e
@@ -218,7 +216,7 @@ func (s *Service) listStreams(in *listStreamsInput) (any, *api.Error) {
 	}
 	page := describePage
 	if in.Limit != nil {
-		page = *in.Limit
+		page = min(*in.Limit, describePage)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,7 +228,7 @@ func (s *Service) listStreams(in *listStreamsInput) (any, *api.Error) {
 	}
 	slices.Sort(names)
 	out := listStreamsOutput{StreamNames: []string{}, StreamSummaries: []streamSummary{}}
-	now := time.Now()
+	now := s.now()
 	for _, name := range names {
 		st := s.streams[name]
 		if st.gone(now) {

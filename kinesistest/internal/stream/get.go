@@ -15,6 +15,7 @@ const recordsPage = 10_000
 type getRecordsInput struct {
 	ShardIterator *string
 	StreamARN     *string
+	StreamId      *string
 	Limit         *int
 	DryRun        bool
 }
@@ -84,9 +85,9 @@ func (s *Service) getRecords(body []byte) ([]byte, *api.Error) {
 // openIterator checks the request and takes its iterator apart.
 func (s *Service) openIterator(in *getRecordsInput) (token, *api.Error) {
 	var v violations
-	if in.ShardIterator == nil {
-		v.add(nil, "shardIterator", notNull)
-	}
+	v.notNil("shardIterator", in.ShardIterator != nil)
+	v.length("shardIterator", in.ShardIterator, 1, tokenLongest)
+	v.streamID(in.StreamId)
 	if in.Limit != nil && *in.Limit < 1 {
 		v.add(*in.Limit, "limit", "Member must have value greater than or equal to 1")
 	}
@@ -101,7 +102,7 @@ func (s *Service) openIterator(in *getRecordsInput) (token, *api.Error) {
 	if !ok {
 		return token{}, invalid("Invalid ShardIterator.")
 	}
-	now := time.Now()
+	now := s.now()
 	if life := s.opts.Limits.IteratorLife; life > 0 && now.UnixMilli()-it.at > life.Milliseconds() {
 		return token{}, api.Errorf("ExpiredIteratorException",
 			"Iterator expired. The iterator was created at time %s while right now it is %s which is further in the future than the tolerated delay of %d milliseconds.",

@@ -2,6 +2,8 @@ package stream
 
 import (
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kinesis-go/kinesis/internal/shardmap"
@@ -86,4 +88,41 @@ func (s *Service) Trim(name, shardID, before string) *api.Error {
 		sh.log.trim(sh.log.position(sh, q, false), false)
 		return nil
 	})
+}
+
+// Streams returns the names of all streams in order, those that are being made
+// or deleted included.
+func (s *Service) Streams() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.streams))
+}
+
+// A Consumer is a registered consumer as tests inspect it.
+type Consumer struct {
+	Name, ARN, Status string
+	Created           time.Time
+	Subscriptions     []string // the shards at which one is open, in order
+}
+
+// Consumers returns the consumers of a stream by name; nil if there is no such
+// stream.
+func (s *Service) Consumers(name string) []Consumer {
+	var out []Consumer
+	_ = s.with(ref{StreamName: &name}, func(st *stream, now time.Time) *api.Error { // no stream, no consumers
+		st.settleConsumers(now)
+		for _, name := range slices.Sorted(maps.Keys(st.fanOut.consumers)) {
+			c := st.fanOut.consumers[name]
+			d := Consumer{Name: c.name, ARN: c.arn, Status: c.status, Created: c.created}
+			for sh, l := range c.lanes {
+				if l.active != nil {
+					d.Subscriptions = append(d.Subscriptions, sh.id)
+				}
+			}
+			slices.Sort(d.Subscriptions)
+			out = append(out, d)
+		}
+		return nil
+	})
+	return out
 }

@@ -36,6 +36,7 @@ type putResult struct {
 // A putRequest is a PutRecord or a PutRecords.
 type putRequest struct {
 	ref
+	client    string
 	entries   []putEntry
 	noEntries bool // PutRecords without Records
 	single    bool
@@ -306,7 +307,7 @@ func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 		e.result.sequence = sh.sequence(sh.log.add(&e.Record, sh.latest), sh.latest)
 		run := runs[sh]
 		if run == nil {
-			run = &Append{Stream: st.name, ShardID: sh.id, At: now}
+			run = &Append{Client: r.client, Stream: st.name, ShardID: sh.id, At: now}
 			if s.opts.Appended != nil {
 				run.First = e.result.sequence.String()
 			}
@@ -346,10 +347,10 @@ func (s *Service) Route(body []byte, single bool, yield func(i int, shardID, par
 }
 
 // request returns an empty request whose memory may have served before.
-func (s *Service) request(single bool) *putRequest {
+func (s *Service) request(client string, single bool) *putRequest {
 	r := s.requests.Get().(*putRequest)
 	clear(r.entries)
-	*r = putRequest{single: single, entries: r.entries[:0], scratch: r.scratch[:0]}
+	*r = putRequest{client: client, single: single, entries: r.entries[:0], scratch: r.scratch[:0]}
 	return r
 }
 
@@ -360,8 +361,8 @@ func (s *Service) recycle(r *putRequest) {
 	}
 }
 
-func (s *Service) putRecord(body []byte, reject Reject) ([]byte, *api.Error) {
-	r := s.request(true)
+func (s *Service) putRecord(client string, body []byte, reject Reject) ([]byte, *api.Error) {
+	r := s.request(client, true)
 	defer s.recycle(r)
 	if e := s.put(body, r, reject); e != nil {
 		return nil, e
@@ -380,8 +381,8 @@ func (s *Service) putRecord(body []byte, reject Reject) ([]byte, *api.Error) {
 	return append(out, '}'), nil
 }
 
-func (s *Service) putRecords(body []byte, reject Reject) ([]byte, *api.Error) {
-	r := s.request(false)
+func (s *Service) putRecords(client string, body []byte, reject Reject) ([]byte, *api.Error) {
+	r := s.request(client, false)
 	defer s.recycle(r)
 	if e := s.put(body, r, reject); e != nil {
 		return nil, e

@@ -52,7 +52,7 @@ func (s *Service) controlRate(op string, body []byte) *api.Error {
 		b = new(bucket)
 		rates[op] = b
 	}
-	now := time.Now().UnixNano()
+	now := s.now().UnixNano()
 	if !b.has(now, 1, rate) {
 		if perStream[op] {
 			return limitExceeded("Rate exceeded for stream %s under account %s.", name, s.opts.Identity.AccountID)

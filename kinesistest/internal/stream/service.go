@@ -60,6 +60,9 @@ type Options struct {
 	// How long a consumer stays CREATING and DELETING.
 	ConsumerCreating, ConsumerDeleting time.Duration
 
+	// ClockOffset is how far the service's clock is ahead of the machine's.
+	ClockOffset time.Duration
+
 	// KeepTrimmed keeps in memory what retention has made unreadable.
 	KeepTrimmed bool
 
@@ -71,6 +74,7 @@ type Options struct {
 
 // An Append is a run of records stored one after another in a shard.
 type Append struct {
+	Client          string // who put them, as Service.CallAs was told
 	Stream, ShardID string
 	First           string // sequence number of the first
 	Count           int
@@ -106,19 +110,28 @@ func New(opts Options) *Service {
 	}
 }
 
+// now is the time by the service's clock.
+func (s *Service) now() time.Time { return time.Now().Add(s.opts.ClockOffset) }
+
 // A Reject decides the fate of one entry of a PutRecords, or of a PutRecord as
 // entry 0, before it is applied: nil lets it pass. It is called without locks.
 type Reject func(i int, shardID, partitionKey string) *api.Error
 
-// Call answers one operation. body is the JSON of the request, of which Call
-// keeps nothing; the result is the JSON of the response, the caller's to keep,
-// nil for an empty one. reject may be nil. Call does not wait for anything.
+// Call is [Service.CallAs] for nobody in particular.
 func (s *Service) Call(op string, body []byte, reject Reject) ([]byte, *api.Error) {
+	return s.CallAs("", op, body, reject)
+}
+
+// CallAs answers one operation of a client. body is the JSON of the request, of
+// which CallAs keeps nothing; the result is the JSON of the response, the
+// caller's to keep, nil for an empty one. reject may be nil. CallAs does not
+// wait for anything.
+func (s *Service) CallAs(client, op string, body []byte, reject Reject) ([]byte, *api.Error) {
 	switch op {
 	case "PutRecords":
-		return s.putRecords(body, reject)
+		return s.putRecords(client, body, reject)
 	case "PutRecord":
-		return s.putRecord(body, reject)
+		return s.putRecord(client, body, reject)
 	}
 	f, ok := operations[op]
 	if !ok {
@@ -275,7 +288,7 @@ func (s *Service) withNumber(n uint64, f func(st *stream, now time.Time) *api.Er
 
 func (s *Service) locked(st *stream, f func(st *stream, now time.Time) *api.Error) *api.Error {
 	st.mu.Lock()
-	now := time.Now()
+	now := s.now()
 	st.settle(now)
 	var e *api.Error
 	if st.status == deleted {

@@ -3,7 +3,6 @@ package stream
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
 )
@@ -78,7 +77,7 @@ func (s *Service) parseToken(text string, kind byte) (token, *api.Error) {
 	if !ok {
 		return t, invalid("NextToken is invalid.")
 	}
-	if life := s.opts.Limits.TokenLife; life > 0 && time.Now().UnixMilli()-t.at > life.Milliseconds() {
+	if life := s.opts.Limits.TokenLife; life > 0 && s.now().UnixMilli()-t.at > life.Milliseconds() {
 		return t, api.Errorf("ExpiredNextTokenException", "The NextToken has expired.")
 	}
 	return t, nil
