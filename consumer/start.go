@@ -32,6 +32,11 @@ func FromLatest() Start { return Start{at: checkpoint.Latest} }
 // refuses one in the future.
 func FromTime(t time.Time) Start { return Start{at: checkpoint.AtTimestamp, time: t} }
 
+// From starts behind the record at p: everything up to and including p counts as
+// done. A position is one of a single shard, so it serves [Rewind] and not a
+// whole stream.
+func From(p checkpoint.Position) Start { return Start{at: p} }
+
 // position returns the sentinel stored in the rows of shards not read yet.
 func (s Start) position() checkpoint.Position {
 	if s.at.IsZero() {
@@ -41,6 +46,9 @@ func (s Start) position() checkpoint.Position {
 }
 
 func (s Start) validate() error {
+	if !s.at.IsZero() && s.at != checkpoint.TrimHorizon && s.at != checkpoint.Latest && s.at != checkpoint.AtTimestamp {
+		return fmt.Errorf("consumer: Start: From(%s): want a place in the whole stream", clip(s.at.String()))
+	}
 	if s.at == checkpoint.AtTimestamp && s.time.IsZero() {
 		return fmt.Errorf("consumer: Start: FromTime needs a time, got the zero time")
 	}
