@@ -31,6 +31,8 @@ type flusher struct {
 	splits  []*request // parts of refused requests, to be sent next
 	limbo   []*parcel  // stored elsewhere than predicted; a new map will tell
 
+	keys keySet // scratch of apart
+
 	failures  int     // failed requests in a row
 	notBefore instant // back-off after them
 	backoff   pace.Backoff
@@ -258,6 +260,7 @@ func (p *Producer) abort(cause error) {
 	}
 	p.splits = nil
 	for _, q := range p.limbo {
+		p.outOfLimbo(q)
 		p.finish(q, &verdict{reason: ErrClosed, unknown: true})
 	}
 	p.limbo = nil
@@ -284,6 +287,7 @@ func (p *Producer) expire(now instant) {
 		if min(q.expires, q.patience) > now {
 			return false
 		}
+		p.outOfLimbo(q)
 		// No map has come. Single records need none; those whose time is over
 		// end with the others of their lane.
 		q.misplaced = 1

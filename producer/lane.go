@@ -71,6 +71,8 @@ type lane struct {
 	openExp    instant
 	openSize   int
 	inFlight   int        // requests that carry a parcel of the lane
+	limbo      int        // parcels of the lane in flusher.limbo
+	after      []*lane    // order has it wait for these
 	lastStart  instant    // of the latest of them
 	failures   int        // in a row
 	notBefore  instant    // back-off
@@ -228,12 +230,13 @@ func (l *lane) wants(now instant, maxRecords int) instant {
 }
 
 // may returns when the lane is allowed to send its first parcel, as far as can
-// be told: after its back-off, within its pace, and one request at a time so
-// that the records of one key stay in order. If the answer takes so long that
-// records would wait beyond their time, their time comes first.
+// be told: after its back-off, within its pace, and one request at a time, so
+// that the records of one key stay in order as long as nothing goes wrong. If
+// the answer takes so long that records would wait beyond their time, their time
+// comes first, unless Options.Ordered says otherwise.
 func (l *lane) may(pr *Producer, now instant) instant {
 	at := max(l.notBefore, l.paced)
-	if l.kind == waitLane && !pr.mapFailed {
+	if l.kind == waitLane && !pr.mapFailed || pr.held(l) {
 		return never
 	}
 	if l.inFlight > 0 && l.kind == shardLane {

@@ -133,10 +133,17 @@ func (p *Producer) settleKnown(now instant) {
 	p.limbo = slices.DeleteFunc(p.limbo, func(q *parcel) bool {
 		k, ok := p.known[q.landed.shard]
 		if ok = ok && q.within(k.Range); ok {
+			p.outOfLimbo(q)
 			p.judge(q, -1, now)
 		}
 		return ok
 	})
+}
+
+// outOfLimbo notes that a parcel does not wait for a map any more.
+func (p *Producer) outOfLimbo(q *parcel) {
+	q.lane.limbo--
+	p.freed(q.lane)
 }
 
 // settleLimbo judges what has waited for a map. It reports whether the map that
@@ -145,6 +152,7 @@ func (p *Producer) settleLimbo(now instant) (wrong bool) {
 	limbo := p.limbo
 	p.limbo = nil
 	for _, q := range limbo {
+		p.outOfLimbo(q)
 		current, before := q.lane.state != laneRetired, p.counts.misplaced.Load()
 		p.judge(q, -1, now)
 		wrong = wrong || current && p.counts.misplaced.Load() > before

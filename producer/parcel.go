@@ -57,6 +57,8 @@ type parcel struct {
 	due     instant // when it should be on its way
 	expires instant // the earliest of its records
 
+	rank instant // its place among those of other lanes when the shards change
+
 	attempts []Attempt
 	last     error // of the last attempt
 	maybe    bool  // an attempt ended without an answer

@@ -101,6 +101,9 @@ func (p *Producer) loadRequest(r *request, l *lane, now instant) (full bool) {
 			l.paced = now.after(max(wait, paceGap))
 			break
 		}
+		if !p.apart(r.parcels[before:], l.queue[0]) {
+			break
+		}
 		l.spend(p, now, n)
 		q := l.pop()
 		r.parcels = append(r.parcels, q)

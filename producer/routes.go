@@ -119,6 +119,7 @@ func (p *Producer) rates(share float64) (bytes, records float64) {
 // meanwhile wait, so that they stay behind.
 func (p *Producer) reroute(next *routes, now instant) {
 	old := p.routes.Load()
+	p.follow(next, old)
 	stays := make(map[*lane]bool, len(next.lanes))
 	for _, l := range next.lanes {
 		stays[l] = true
@@ -137,11 +138,18 @@ func (p *Producer) reroute(next *routes, now instant) {
 		l.share.Close()
 		l.look()
 		l.takeOpen()
+		oldest := instant(0)
+		for _, q := range l.queue {
+			// As time goes on along a queue but for an instant here and there, and
+			// the queue's order has to stay.
+			oldest = max(oldest, q.expires)
+			q.rank = oldest
+		}
 		homeless = append(homeless, l.queue...)
 		l.queue, l.queueBytes = nil, 0
 		p.lanes.remove(l)
 	}
-	slices.SortStableFunc(homeless, func(a, b *parcel) int { return cmp.Compare(a.expires, b.expires) })
+	slices.SortStableFunc(homeless, func(a, b *parcel) int { return cmp.Compare(a.rank, b.rank) })
 	for _, from := range homeless {
 		p.repack(from, now, next)
 	}

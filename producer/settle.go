@@ -18,7 +18,7 @@ func (p *Producer) settle(r *request, now instant) {
 	p.counts.requestTime.Add(int64(r.attempt.Duration))
 	for _, l := range r.lanes {
 		l.inFlight--
-		p.poke(l)
+		p.freed(l)
 	}
 	r.lanes = nil
 	if r.err != nil {
@@ -46,7 +46,13 @@ func (p *Producer) settleFailed(r *request, now instant) {
 	for i, q := range r.parcels {
 		q.tried(attempts, r.err)
 		switch {
-		case f == faultRefused, f == faultFatal:
+		case f == faultRefused && !q.single() && p.state != aborted:
+			// One of its records may be to blame, or its size, if the stream takes
+			// less by now.
+			p.refresh(now)
+			q.misplaced = 2
+			p.rehome(q, now)
+		case f == faultRefused, f == faultFatal, p.opts.FailIfThrottled && r.attempt.Code == codeThroughput:
 			p.finish(q, &verdict{reason: r.err})
 		case f == faultGarbled:
 			p.finish(q, &verdict{reason: r.err, unknown: true})
@@ -99,24 +105,26 @@ func (p *Producer) settleEntries(r *request, now instant) {
 		e := &r.out.Records[i]
 		seq, shard := aws.ToString(e.SequenceNumber), aws.ToString(e.ShardId)
 		if code := aws.ToString(e.ErrorCode); code != "" || seq == "" {
-			p.entryFailed(r, q, e, now)
-			retry = append(retry, q)
+			if p.entryFailed(r, q, e, now) {
+				retry = append(retry, q)
+			}
 			continue
 		}
 		q.tried(success, nil)
 		q.landed = landing{shard, seq}
 		p.countEntry(q, "")
+		q.lane.part.Passed(p.time(r.start))
 		if q.lane.notBefore <= r.start {
 			q.lane.failures = 0
 		}
-		r.parcels[i] = nil
 		p.judge(q, r.start, now)
 	}
 	p.again(retry, now)
 }
 
-// entryFailed notes why an entry was not stored and slows its lane down.
-func (p *Producer) entryFailed(r *request, q *parcel, e *types.PutRecordsResultEntry, now instant) {
+// entryFailed deals with an entry that was not stored and slows its lane down. It
+// reports whether to try again.
+func (p *Producer) entryFailed(r *request, q *parcel, e *types.PutRecordsResultEntry, now instant) bool {
 	err := &EntryError{aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage)}
 	if err.Code == "" {
 		err = &EntryError{"InternalFailure", "neither a sequence number nor an error came back"}
@@ -125,15 +133,25 @@ func (p *Producer) entryFailed(r *request, q *parcel, e *types.PutRecordsResultE
 	a.Code, a.Message = err.Code, err.Message
 	q.tried([]Attempt{a}, err)
 	p.countEntry(q, err.Code)
-	if err.Code != codeThroughput {
+	l, f := q.lane, codes[err.Code]
+	if _, known := codes[err.Code]; !known {
+		f = faultMaybe
+	}
+	switch {
+	case f == faultFatal, f == faultRefused, err.Code == codeThroughput && p.opts.FailIfThrottled:
+		p.finish(q, &verdict{reason: err})
+		return false
+	case f == faultMaybe:
 		q.maybe = true // an internal failure vouches for nothing
 		p.countRepeats(q)
+	case err.Code == codeThroughput:
+		l.part.Throttled(p.time(r.start), p.time(now))
 	}
-	l := q.lane
 	if r.start >= l.notBefore { // once for all parcels of the lane
 		l.notBefore = now.after(p.backoff.Delay(p.opts.ProducerID, "shard", l.shard.ID, l.failures))
 		l.failures++
 	}
+	return true
 }
 
 // again queues parcels that are to be sent once more, in front of what waits.
@@ -156,20 +174,28 @@ func (p *Producer) again(parcels []*parcel, now instant) {
 		for _, q := range group {
 			q.due = min(q.due, now)
 		}
-		if l.state == laneRetired { // only this goroutine writes it
-			for _, q := range group {
-				p.repack(q, now, p.routes.Load())
-			}
-			continue
+		p.requeue(l, group, now)
+	}
+}
+
+// requeue queues parcels of one lane that are to be sent once more. They stay as
+// they are, unless their lane is gone or records in them have ended.
+func (p *Producer) requeue(l *lane, group []*parcel, now instant) {
+	retired := l.state == laneRetired // only this goroutine writes it
+	thinned := func(q *parcel) bool { return q.thinned }
+	if p.opts.Ordered && (retired || slices.ContainsFunc(group, thinned)) {
+		p.refile(group, now)
+		return
+	}
+	whole := group[:0]
+	for _, q := range group {
+		if retired || q.thinned {
+			p.repack(q, now, p.routes.Load())
+		} else {
+			whole = append(whole, q)
 		}
-		whole := group[:0]
-		for _, q := range group {
-			if q.thinned {
-				p.repack(q, now, p.routes.Load())
-			} else {
-				whole = append(whole, q)
-			}
-		}
+	}
+	if len(whole) > 0 {
 		l.push(whole...)
 		p.poke(l)
 	}
@@ -197,6 +223,7 @@ func (p *Producer) judge(q *parcel, sent, now instant) {
 	case p.state != aborted && !q.surprised && (newer || p.loading || !ok):
 		q.surprised, q.patience = true, now.after(patience)
 		p.limbo = append(p.limbo, q)
+		l.limbo++
 		p.refresh(now)
 	default:
 		p.misplace(q, now)
@@ -216,7 +243,16 @@ func (p *Producer) misplace(q *parcel, now instant) {
 		p.finish(q, &verdict{reason: ErrClosed})
 		return
 	}
-	p.repack(q, now, p.routes.Load())
+	p.rehome(q, now)
+}
+
+// rehome packs the records of a parcel that is in no queue again.
+func (p *Producer) rehome(q *parcel, now instant) {
+	if p.opts.Ordered {
+		p.refile([]*parcel{q}, now)
+	} else {
+		p.repack(q, now, p.routes.Load())
+	}
 }
 
 // finish ends a parcel: every record in it gets its result.

@@ -1,0 +1,163 @@
+package producer
+
+import (
+	"slices"
+
+	"github.com/kinesis-go/kinesis/aggregation"
+	"github.com/kinesis-go/kinesis/internal/shardmap"
+)
+
+// With Options.Ordered the records of a key reach the stream one after another,
+// because of three rules:
+//
+//   - A lane has one request under way. What it carries has been stored, or is
+//     back in front of the queue, before anything behind it leaves.
+//   - A request carries a partition key in one parcel of a lane at most, since
+//     PutRecords promises no order among its entries; within an aggregate there
+//     is one.
+//   - When the shards change, a new lane waits until those that its records may
+//     have been in have settled theirs.
+
+// busy reports whether records of the lane are where they may yet come back
+// from: in a request, or stored in a shard that nobody has a map of.
+func (l *lane) busy() bool { return l.inFlight > 0 || l.limbo > 0 }
+
+// held reports whether order forbids the lane to send.
+func (p *Producer) held(l *lane) bool {
+	if !p.opts.Ordered || l.kind == spreadLane {
+		return false
+	}
+	l.after = slices.DeleteFunc(l.after, func(a *lane) bool { return !a.busy() })
+	return l.busy() || len(l.after) > 0
+}
+
+// freed makes the flusher look at the lanes that may send when l is not busy.
+func (p *Producer) freed(l *lane) {
+	p.poke(l)
+	if l.state != laneRetired {
+		return
+	}
+	for _, next := range p.routes.Load().lanes {
+		if len(next.after) > 0 {
+			p.poke(next)
+		}
+	}
+}
+
+// follow makes new lanes wait for the busy ones whose place they take.
+func (p *Producer) follow(next, old *routes) {
+	if !p.opts.Ordered {
+		return
+	}
+	stays := make(map[*lane]bool, len(next.lanes))
+	for _, l := range old.lanes {
+		stays[l] = true
+	}
+	for _, l := range next.lanes {
+		if stays[l] {
+			continue
+		}
+		for _, o := range old.lanes {
+			for _, a := range append(slices.Clone(o.after), o) {
+				if a.busy() && a.shares(l) && !slices.Contains(l.after, a) {
+					l.after = append(l.after, a)
+				}
+			}
+		}
+	}
+}
+
+// shares reports whether a record may have been in l and come to be in other.
+func (l *lane) shares(other *lane) bool {
+	if l.kind != shardLane || other.kind != shardLane {
+		return true
+	}
+	a, b := l.shard.Range, other.shard.Range
+	return !a.End.Less(b.Start) && !b.End.Less(a.Start)
+}
+
+// A keySet holds the partition keys that a request carries from one lane.
+type keySet map[string]struct{}
+
+// takes adds the keys of a parcel, unless one is there already.
+func (s keySet) takes(q *parcel) bool {
+	for i := range q.entries {
+		if _, there := s[q.entries[i].key]; there {
+			return false
+		}
+	}
+	s.add(q)
+	return true
+}
+
+func (s keySet) add(q *parcel) {
+	for i := range q.entries {
+		s[q.entries[i].key] = struct{}{}
+	}
+}
+
+// apart reports whether the next parcel of a lane may go in the same request as
+// those that were loaded from it: none of its keys is in them.
+func (p *Producer) apart(loaded []*parcel, next *parcel) bool {
+	if !p.opts.Ordered || len(loaded) == 0 || next.lane.kind == spreadLane {
+		return true
+	}
+	if p.keys == nil {
+		p.keys = make(keySet)
+	}
+	if len(loaded) == 1 {
+		clear(p.keys)
+		p.keys.add(loaded[0])
+	}
+	return p.keys.takes(next)
+}
+
+// refile packs the records of parcels that are in no queue again, in their order
+// and in front of everything that waits.
+func (p *Producer) refile(from []*parcel, now instant) {
+	rt := p.routes.Load()
+	packed := make(map[*lane][]*parcel)
+	var lanes []*lane
+	for _, q := range from {
+		var memo pastMemo
+		q.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
+			if e.ended {
+				return
+			}
+			moved := *e
+			moved.past = q.past(e, &memo)
+			hash := hashKey(e.key, e.ehk)
+			l := rt.lane(hash)
+			if packed[l] == nil {
+				lanes = append(lanes, l)
+			}
+			cost := p.cost(e.key, e.ehk, data, tags)
+			to := p.fileInto(l, packed, moved, data, tags, hash, cost, min(q.due, now))
+			to.born = min(to.born, q.born)
+			to.adopt(q.tickets)
+			q.share.Transfer(l.share, cost)
+			q.cost -= cost
+			e.ended = true
+		})
+		p.drop(q)
+	}
+	for _, l := range lanes {
+		l.push(packed[l]...)
+		p.poke(l)
+	}
+}
+
+// fileInto adds a record to the last of a lane's packed parcels, or to a new one.
+func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64, due instant) *parcel {
+	packs := l.packs(&e)
+	if n := len(packed[l]); n > 0 && packs {
+		to := packed[l][n-1]
+		if to.enc != nil && len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, data, tags, hash, cost) {
+			return to
+		}
+	}
+	to := p.newParcel(l, due, packs)
+	to.add(e, data, tags, hash, cost)
+	packed[l] = append(packed[l], to)
+	return to
+}
