@@ -168,7 +168,7 @@ func (us usages) report(out map[string]any, asked string, form func(*usage, stri
 
 // capacity takes ReturnConsumedCapacity.
 func (r *request) capacity() string {
-	return r.enum("ReturnConsumedCapacity", "NONE", "INDEXES", "TOTAL")
+	return r.enum("ReturnConsumedCapacity", "NONE", "INDEXES", "TOTAL", "NONE")
 }
 
 // collections are the item collections that writes changed, by table.
@@ -176,7 +176,7 @@ type collections map[string][]any
 
 // metrics takes ReturnItemCollectionMetrics: whether they are asked for.
 func (r *request) metrics() bool {
-	return r.enum("ReturnItemCollectionMetrics", "NONE", "SIZE") == "SIZE"
+	return r.enum("ReturnItemCollectionMetrics", "NONE", "SIZE", "NONE") == "SIZE"
 }
 
 // collection returns the ItemCollectionMetrics of a change, nil for a table

@@ -25,7 +25,22 @@ func constraint(value any, member, want string) error {
 	} else {
 		value = fmt.Sprintf("'%v'", value)
 	}
-	return attr.Invalidf("1 validation error detected: Value %s at '%s' failed to satisfy constraint: %s", value, member, want)
+	return &violations{[]string{fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s", value, member, want)}}
+}
+
+// violations are members that break their declared constraints. AWS finds them
+// before any other fault of a request, and reports all of them at once.
+type violations struct{ list []string }
+
+func (v *violations) Error() string { return v.Unwrap().Error() }
+
+// Unwrap returns the error of the wire.
+func (v *violations) Unwrap() error {
+	plural := "s"
+	if len(v.list) == 1 {
+		plural = ""
+	}
+	return attr.Invalidf("%d validation error%s detected: %s", len(v.list), plural, strings.Join(v.list, "; "))
 }
 
 func errNoTable(name string) error {

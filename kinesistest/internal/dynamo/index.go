@@ -33,7 +33,7 @@ func (r *request) index(defs definitions, local bool) *index {
 	ix := &index{local: local}
 	ix.name, _ = r.str("IndexName")
 	if len(ix.name) < 3 || len(ix.name) > 255 {
-		r.fail(constraint(ix.name, "indexName", "Member must have length between 3 and 255"))
+		r.violate(ix.name, "IndexName", "Member must have length between 3 and 255")
 	}
 	r.fail(checkName(ix.name, "indexName"))
 	ix.key = r.schema(defs)
@@ -181,7 +181,12 @@ func (r *request) throughput() (u throughput) {
 	u.read, _ = sub.number("ReadCapacityUnits", 1)
 	u.write, _ = sub.number("WriteCapacityUnits", 1)
 	if sub.err == nil && (u.read == 0 || u.write == 0) {
-		sub.fail(constraint(nil, "provisionedThroughput", "Member must not be null"))
+		if u.read == 0 {
+			sub.required("ReadCapacityUnits")
+		}
+		if u.write == 0 {
+			sub.required("WriteCapacityUnits")
+		}
 	}
 	r.fail(sub.done())
 	return u

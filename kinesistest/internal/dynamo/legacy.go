@@ -44,7 +44,7 @@ func (r *request) comparisons(member string, read func(name string, sub *request
 	}
 	var list []*expr.Condition
 	for _, name := range slices.Sorted(maps.Keys(all.fields)) {
-		sub := all.object(name)
+		sub := all.entry(name)
 		if sub == nil {
 			r.misshaped(member, "a map of structures")
 			return nil
@@ -64,7 +64,7 @@ func (r *request) comparisons(member string, read func(name string, sub *request
 // joined takes ConditionalOperator and joins list by it.
 func (r *request) joined(list []*expr.Condition) *expr.Condition {
 	given := r.has("ConditionalOperator")
-	op := r.enum("ConditionalOperator", "AND", "OR")
+	op := r.enum("ConditionalOperator", "AND", "OR", "AND")
 	switch {
 	case given && len(list) == 0:
 		r.fail(attr.Invalidf("ConditionalOperator cannot be used without Filter or Expected"))
@@ -118,7 +118,7 @@ func expectation(name string, r *request) (*expr.Condition, error) {
 
 // comparison takes ComparisonOperator and AttributeValueList.
 func (r *request) comparison() (op string, args []Value) {
-	op = r.enum("ComparisonOperator", append([]string{""}, expr.LegacyOperators...)...)
+	op = r.enum("ComparisonOperator", "", expr.LegacyOperators...)
 	list, _ := r.list("AttributeValueList")
 	for _, j := range list {
 		v, err := attr.Decode(j)
@@ -128,18 +128,37 @@ func (r *request) comparison() (op string, args []Value) {
 	return op, args
 }
 
-// legacyFilter takes KeyConditions, QueryFilter or ScanFilter.
+// legacyFilter takes QueryFilter or ScanFilter.
 func (r *request) legacyFilter(member string) []*expr.Condition {
-	return r.comparisons(member, func(name string, sub *request) (*expr.Condition, error) {
-		if !sub.has("ComparisonOperator") {
-			sub.fail(constraint(nil, lowerFirst(member)+"."+name+".member.comparisonOperator", "Member must not be null"))
+	return r.comparisons(member, legacyComparison)
+}
+
+// legacyComparison reads one element of a legacy condition.
+func legacyComparison(name string, r *request) (*expr.Condition, error) {
+	if !r.has("ComparisonOperator") {
+		r.required("ComparisonOperator")
+	}
+	op, args := r.comparison()
+	if r.err != nil {
+		return nil, r.err
+	}
+	return expr.Comparison(name, op, args)
+}
+
+// keyConditions takes KeyConditions; nil if it is absent.
+func (r *request) keyConditions() *expr.Condition {
+	given := r.has("KeyConditions")
+	indexable := []string{"EQ", "LE", "LT", "GE", "GT", "BEGINS_WITH", "BETWEEN"}
+	list := r.comparisons("KeyConditions", func(name string, sub *request) (*expr.Condition, error) {
+		if op, ok := sub.fields["ComparisonOperator"].(string); ok && slices.Contains(expr.LegacyOperators, op) && !slices.Contains(indexable, op) {
+			return nil, attr.Invalidf("Attempted conditional constraint is not an indexable operation")
 		}
-		op, args := sub.comparison()
-		if sub.err != nil {
-			return nil, sub.err
-		}
-		return expr.Comparison(name, op, args)
+		return legacyComparison(name, sub)
 	})
+	if given && r.err == nil && (len(list) == 0 || len(list) > 2) {
+		r.fail(attr.Invalidf("Conditions can be of length 1 or 2 only"))
+	}
+	return expr.Join(false, list)
 }
 
 // attributeUpdates takes AttributeUpdates; nil if it is absent.
@@ -150,12 +169,12 @@ func (r *request) attributeUpdates() *expr.Update {
 	}
 	var list []expr.Change
 	for _, name := range slices.Sorted(maps.Keys(all.fields)) {
-		sub := all.object(name)
+		sub := all.entry(name)
 		if sub == nil {
 			r.misshaped("AttributeUpdates", "a map of structures")
 			return nil
 		}
-		list = append(list, expr.Change{Name: name, Value: sub.value("Value"), Action: sub.enum("Action", "PUT", "ADD", "DELETE")})
+		list = append(list, expr.Change{Name: name, Value: sub.value("Value"), Action: sub.enum("Action", "PUT", "ADD", "DELETE", "PUT")})
 		r.fail(sub.done())
 	}
 	r.fail(all.done())
@@ -174,7 +193,7 @@ func (r *request) attributesToGet() expr.Projection {
 	}
 	names := r.strings("AttributesToGet")
 	if len(names) == 0 {
-		r.fail(constraint("[]", "attributesToGet", "Member must have length greater than or equal to 1"))
+		r.violate("[]", "AttributesToGet", "Member must have length greater than or equal to 1")
 	}
 	for i, n := range names {
 		if slices.Contains(names[:i], n) {

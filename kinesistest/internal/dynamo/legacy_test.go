@@ -109,7 +109,7 @@ func TestLegacyComparisons(t *testing.T) {
 		{`{"n":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"N":"1"}]}}`, "Invalid number of argument(s) for the BETWEEN ComparisonOperator"},
 		{`{"n":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"N":"2"},{"N":"1"}]}}`, "the lower bound is greater than the upper bound"},
 		{`{"n":{"ComparisonOperator":"IN","AttributeValueList":[{"N":"2"},{"S":"1"}]}}`, "AttributeValues inside AttributeValueList must be of same type"},
-		{`{"n":{"ComparisonOperator":"LIKE","AttributeValueList":[{"N":"2"}]}}`, "Value 'LIKE' at 'comparisonOperator'"},
+		{`{"n":{"ComparisonOperator":"LIKE","AttributeValueList":[{"N":"2"}]}}`, "Value 'LIKE' at 'expected.n.member.comparisonOperator'"},
 		{`{"n":{"Value":{"N":"5"},"Whatever":1}}`, "not implemented by this server: Whatever"},
 		{`{"n":{"Value":{"N":"5"}}},"ConditionExpression":"n = n"`, "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}"},
 		{`{"n":{"Value":{"N":"5"}},"s":{"Value":{"S":"x"}}}`, "refused"},

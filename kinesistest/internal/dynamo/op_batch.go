@@ -19,7 +19,7 @@ func (s *Service) batchWriteItem(r *request) (any, error) {
 	capacity, metrics := r.capacity(), r.metrics()
 	tables := r.object("RequestItems")
 	if tables == nil || len(tables.fields) == 0 {
-		r.fail(emptyBatch())
+		r.fail(emptyBatch(tables))
 	}
 	if err := r.done(); err != nil {
 		return nil, err
@@ -58,7 +58,10 @@ func (s *Service) batchWriteItem(r *request) (any, error) {
 	return out, nil
 }
 
-func emptyBatch() error {
+func emptyBatch(tables *request) error {
+	if tables == nil {
+		return constraint(nil, "requestItems", "Member must not be null")
+	}
 	return attr.Invalidf("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
 }
 
@@ -90,8 +93,10 @@ func (s *Service) batchOf(r *request, tables *request) ([]*batchWrite, error) {
 			one := &batchWrite{w, given, maps.Clone(sub.fields)}
 			put, del := sub.object("PutRequest"), sub.object("DeleteRequest")
 			switch {
-			case put != nil && del != nil, put == nil && del == nil && len(sub.fields) == 0:
+			case put != nil && del != nil:
 				return nil, attr.Invalidf("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+			case put == nil && del == nil && len(sub.fields) == 0:
+				return nil, attr.Invalidf("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 			case put != nil:
 				w.put, w.key = true, put.needItem("Item")
 				sub.fail(put.done())
@@ -152,7 +157,7 @@ func (s *Service) batchGetItem(r *request) (any, error) {
 	capacity := r.capacity()
 	tables := r.object("RequestItems")
 	if tables == nil || len(tables.fields) == 0 {
-		r.fail(emptyBatch())
+		r.fail(emptyBatch(tables))
 	}
 	if err := r.done(); err != nil {
 		return nil, err
@@ -183,7 +188,7 @@ func (s *Service) batchReadOf(tables *request, given string) (*batchRead, error)
 		return nil, tables.err
 	}
 	if sub == nil {
-		return nil, constraint(nil, "requestItems."+name, "Member must not be null")
+		return nil, constraint(nil, "requestItems."+name+".member", "Member must not be null")
 	}
 	b := &batchRead{given: given, table: name, raw: maps.Clone(sub.fields)}
 	b.rawKeys, _ = b.raw["Keys"].([]any)

@@ -62,8 +62,7 @@ func (s *Service) newID(name string) string {
 // billing takes BillingMode and ProvisionedThroughput, whose zero means on
 // demand. mode is what an absent BillingMode means.
 func (r *request) billing(mode string) throughput {
-	modes := []string{mode, "PROVISIONED", "PAY_PER_REQUEST"}
-	mode = r.enum("BillingMode", modes...)
+	mode = r.enum("BillingMode", mode, "PROVISIONED", "PAY_PER_REQUEST")
 	units := r.throughput()
 	switch {
 	case mode == "PROVISIONED" && units == (throughput{}):

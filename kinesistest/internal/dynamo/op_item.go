@@ -23,7 +23,7 @@ func (s *Service) deleteItem(r *request) (any, error) {
 
 func (s *Service) updateItem(r *request) (any, error) {
 	w := &write{op: r.op, client: r.client, table: r.table(s.opts.Identity), key: r.needItem("Key"), reveal: r.reveal()}
-	out := wanted{r.enum("ReturnValues", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"), r.capacity(), r.metrics()}
+	out := wanted{r.anyReturn(), r.capacity(), r.metrics()}
 	legacy := []string{"AttributeUpdates", "Expected", "ConditionalOperator"}
 	r.mixed(legacy, []string{"UpdateExpression", "ConditionExpression"})
 	old := slices.ContainsFunc(legacy, r.has)

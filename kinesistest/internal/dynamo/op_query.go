@@ -47,7 +47,11 @@ func (s *Service) query(r *request) (any, error) {
 func (rd *reading) filterable() error {
 	for _, p := range rd.filter.Paths() {
 		if slices.Contains(rd.key.names(), p.Root()) {
-			return attr.Invalidf("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", p.Root())
+			what := "Filter Expression"
+			if rd.legacy {
+				what = "QueryFilter"
+			}
+			return attr.Invalidf("%s can only contain non-primary key attributes: Primary key attribute: %s", what, p.Root())
 		}
 	}
 	return nil
@@ -63,8 +67,11 @@ func (rd *reading) matching(s *Service, key *expr.KeyCondition, forward bool) (i
 	hash := key.Hash.SortKey()
 	entries := rd.rows(s).partition(hash)
 	if from != nil {
-		if from.hash != hash || !key.Range.Holds(rd.start) {
+		switch {
+		case from.hash != hash:
 			return nil, attr.Invalidf("The provided starting key is outside query boundaries based on provided conditions")
+		case !key.Range.Holds(rd.start):
+			return nil, attr.Invalidf("The provided starting key does not match the range key predicate")
 		}
 		if forward {
 			entries = entries.after(from)

@@ -48,7 +48,7 @@ func (r *request) segment() (segment, total int) {
 	case !one:
 		r.fail(attr.Invalidf("The Segment parameter is required but was not present in the request when parameter TotalSegments is present"))
 	case total > 1_000_000:
-		r.fail(constraint(total, "totalSegments", "Member must have value less than or equal to 1000000"))
+		r.violate(total, "TotalSegments", "Member must have value less than or equal to 1000000")
 	case segment >= total:
 		r.fail(attr.Invalidf("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, total))
 	}

@@ -36,7 +36,7 @@ func (s *Service) updateTimeToLive(r *request) (any, error) {
 		r.fail(sub.done())
 	}
 	if !given || l.attribute == "" || len(l.attribute) > 255 {
-		r.fail(constraint(nil, "timeToLiveSpecification", "Member must not be null"))
+		r.required("TimeToLiveSpecification")
 	}
 	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
 		switch {
@@ -74,7 +74,7 @@ func (s *Service) updateContinuousBackups(r *request) (any, error) {
 		r.fail(sub.done())
 	}
 	if !given || next.days > 35 {
-		r.fail(constraint(nil, "pointInTimeRecoverySpecification", "Member must not be null"))
+		r.required("PointInTimeRecoverySpecification")
 	}
 	return s.withTable(r, name, func(t *table, now time.Time) (any, error) {
 		if next.since = t.recovery.since; !t.recovery.on {
@@ -141,7 +141,7 @@ func (r *request) resource(s *Service) string {
 	name, own := strings.CutPrefix(arn, s.opts.Identity.ARN("dynamodb", "table/"))
 	switch {
 	case !ok:
-		r.fail(constraint(nil, "resourceArn", "Member must not be null"))
+		r.required("ResourceArn")
 	case !own:
 		r.fail(api.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn))
 	}

@@ -44,7 +44,7 @@ func (s *Service) listTables(r *request) (any, error) {
 		limit = 100
 	}
 	if limit > 100 {
-		r.fail(constraint(limit, "limit", "Member must have value less than or equal to 100"))
+		r.violate(limit, "Limit", "Member must have value less than or equal to 100")
 	}
 	if err := r.done(); err != nil {
 		return nil, err

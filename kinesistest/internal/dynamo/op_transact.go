@@ -28,7 +28,7 @@ type token struct {
 func (s *Service) transactWriteItems(r *request) (any, error) {
 	id, _ := r.str("ClientRequestToken")
 	if len(id) > 36 {
-		r.fail(constraint(id, "clientRequestToken", "Member must have length less than or equal to 36"))
+		r.violate(id, "ClientRequestToken", "Member must have length less than or equal to 36")
 	}
 	out := wanted{capacity: r.capacity(), metrics: r.metrics()}
 	asked, err := json.Marshal(r.fields)
@@ -54,10 +54,10 @@ func (s *Service) transactWriteItems(r *request) (any, error) {
 func (r *request) actions(s *Service) []*request {
 	subs := r.objects("TransactItems")
 	if r.err == nil && len(subs) == 0 {
-		r.fail(constraint("[]", "transactItems", "Member must have length greater than or equal to 1"))
+		r.violate("[]", "TransactItems", "Member must have length greater than or equal to 1")
 	}
 	if most := s.opts.Limits.Transaction; over(len(subs), most) {
-		r.fail(constraint(fmt.Sprintf("%d actions", len(subs)), "transactItems", fmt.Sprintf("Member must have length less than or equal to %d", most)))
+		r.violate(fmt.Sprintf("%d actions", len(subs)), "TransactItems", fmt.Sprintf("Member must have length less than or equal to %d", most))
 		return nil
 	}
 	return subs
@@ -87,13 +87,13 @@ func (s *Service) action(r *request) *write {
 			w.cond = sub.condition("ConditionExpression", p)
 			sub.used(p)
 			if w.update == nil {
-				sub.fail(constraint(nil, "transactItems.1.member.update.updateExpression", "Member must not be null"))
+				sub.required("UpdateExpression")
 			}
 		} else {
 			s.conditional(sub, w)
 		}
 		if w.check && w.cond == nil {
-			sub.fail(constraint(nil, "transactItems.1.member.conditionCheck.conditionExpression", "Member must not be null"))
+			sub.required("ConditionExpression")
 		}
 		r.fail(sub.done())
 	}

@@ -15,6 +15,8 @@ type reading struct {
 	consistent       bool
 	limit            int  // of items read; 0 is no limit
 	start            Item // ExclusiveStartKey
+	query            bool // else a scan
+	legacy           bool // has no expressions
 	want             string
 	filter           *expr.Condition
 	projection       expr.Projection
@@ -29,12 +31,12 @@ type reading struct {
 
 // reading takes the members that Query and Scan share, except expressions.
 func (s *Service) reading(r *request) *reading {
-	rd := &reading{table: r.table(s.opts.Identity)}
-	rd.indexName, _ = r.str("IndexName")
+	rd := &reading{table: r.table(s.opts.Identity), query: r.op == "Query"}
+	rd.indexName = r.indexName()
 	rd.consistent, _ = r.bool("ConsistentRead")
 	rd.limit, _ = r.number("Limit", 1)
-	rd.start = r.item("ExclusiveStartKey")
-	rd.want = r.enum("Select", "", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "COUNT", "SPECIFIC_ATTRIBUTES")
+	rd.start = r.startKey()
+	rd.want = r.enum("Select", "", "SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES")
 	rd.capacity = r.capacity()
 	shown := r.has("ProjectionExpression") || r.has("AttributesToGet")
 	switch {
@@ -48,6 +50,40 @@ func (s *Service) reading(r *request) *reading {
 	return rd
 }
 
+// indexName takes IndexName, "" for none.
+func (r *request) indexName() string {
+	name, ok := r.str("IndexName")
+	switch {
+	case !ok:
+		return ""
+	case len(name) < 3:
+		r.violate(name, "IndexName", "Member must have length greater than or equal to 3")
+	case len(name) > 255:
+		r.violate(name, "IndexName", "Member must have length less than or equal to 255")
+	}
+	r.fail(checkName(name, r.path+"indexName"))
+	return name
+}
+
+// startKey takes ExclusiveStartKey; nil if it is absent.
+func (r *request) startKey() Item {
+	j, ok := r.take("ExclusiveStartKey")
+	if !ok {
+		return nil
+	}
+	it, err := attr.DecodeItem(j)
+	if err != nil && asAPI(err).Code == "ValidationException" {
+		err = errStart(err)
+	}
+	r.fail(err)
+	return it
+}
+
+// errStart returns the fault of a start key that err found.
+func errStart(err error) error {
+	return attr.Invalidf("The provided starting key is invalid: %s", asAPI(err).Message)
+}
+
 // conditions takes the expressions of a read, or their legacy forms: its
 // filter, its projection, and for a query the condition on its key.
 func (rd *reading) conditions(s *Service, r *request, filter string) (key *expr.Condition) {
@@ -58,11 +94,12 @@ func (rd *reading) conditions(s *Service, r *request, filter string) (key *expr.
 	}
 	r.mixed(legacy, expressions)
 	old := slices.ContainsFunc(legacy, r.has)
+	rd.legacy = old
 	p := r.params(s, len(expressions)-1, expressions...)
 	if old {
 		rd.projection = r.attributesToGet()
 		if filter == "QueryFilter" {
-			key = expr.Join(false, r.legacyFilter("KeyConditions"))
+			key = r.keyConditions()
 		}
 		rd.filter = r.joined(r.legacyFilter(filter))
 		return key
@@ -136,15 +173,19 @@ func (rd *reading) from(l Limits) (*entry, error) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	if len(rd.start) != len(names) {
-		return nil, attr.Invalidf("The provided starting key is invalid: The provided key element does not match the schema")
+	count, kinds := errStart(errKeyShape), errStart(errKeyShape)
+	if rd.query {
+		count, kinds = attr.Invalidf("The provided starting key is invalid"), errKeyShape
 	}
-	if !rd.t.key.complete(rd.start) || !rd.key.complete(rd.start) {
-		return nil, attr.Invalidf("The provided starting key is invalid: The provided key element does not match the schema")
+	switch {
+	case len(rd.start) != len(names):
+		return nil, count
+	case !rd.t.key.complete(rd.start) || !rd.key.complete(rd.start):
+		return nil, kinds
 	}
 	for _, key := range []schema{rd.t.key, rd.key} {
 		if err := key.checkValues(rd.start, l); err != nil {
-			return nil, attr.Invalidf("The provided starting key is invalid: %s", asAPI(err).Message)
+			return nil, errStart(err)
 		}
 	}
 	if rd.ix != nil {

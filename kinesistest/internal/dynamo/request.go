@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -15,10 +16,11 @@ import (
 )
 
 // A request is an object of a request's body. Its methods take one member
-// each; done refuses those that nothing took. The first fault is kept and
-// every later call returns zero values.
+// each; done refuses those that nothing took. The first fault is kept, see
+// fail, and every later call returns zero values.
 type request struct {
 	op     string
+	path   string // where the object stands, such as "expected.a.member."
 	client string
 	fields map[string]any
 	err    error
@@ -40,12 +42,27 @@ func asRequest(op string, j any) (*request, error) {
 	return &request{op: op, fields: fields}, nil
 }
 
-// fail keeps the first error that is not nil.
+// fail keeps the first error that is not nil. Violations of constraints come
+// before other faults of validation, and add up.
 func (r *request) fail(err error) {
-	if r.err == nil {
+	found, violated := err.(*violations)
+	switch kept, ok := r.err.(*violations); {
+	case r.err == nil:
+		r.err = err
+	case violated && ok && kept != found:
+		r.err = &violations{slices.Concat(kept.list, found.list)}
+	case violated && !ok && asAPI(r.err).Code == "ValidationException":
 		r.err = err
 	}
 }
+
+// violate notes that a member breaks its declared constraint.
+func (r *request) violate(value any, member, want string) {
+	r.fail(constraint(value, r.path+lowerFirst(member), want))
+}
+
+// required notes that a member is missing.
+func (r *request) required(member string) { r.violate(nil, member, "Member must not be null") }
 
 func (r *request) misshaped(name, want string) {
 	r.fail(attr.Misshapenf("Unexpected value for %s: %s is required", name, want))
@@ -125,20 +142,20 @@ func (r *request) number(name string, least int) (int, bool) {
 	}
 	n := int(max(-1<<31, min(f, 1<<31-1)))
 	if n < least {
-		r.fail(constraint(n, lowerFirst(name), fmt.Sprintf("Member must have value greater than or equal to %d", least)))
+		r.violate(n, name, fmt.Sprintf("Member must have value greater than or equal to %d", least))
 		return 0, false
 	}
 	return n, true
 }
 
-// enum takes one of the allowed words; the first is the default.
-func (r *request) enum(name string, allowed ...string) string {
+// enum takes one of the allowed words, which error texts list in their order.
+func (r *request) enum(name, absent string, allowed ...string) string {
 	s, ok := r.str(name)
 	if !ok {
-		return allowed[0]
+		return absent
 	}
 	if !slices.Contains(allowed, s) {
-		r.fail(constraint(s, lowerFirst(name), "Member must satisfy enum value set: ["+strings.Join(allowed, ", ")+"]"))
+		r.violate(s, name, "Member must satisfy enum value set: ["+strings.Join(allowed, ", ")+"]")
 	}
 	return s
 }
@@ -173,13 +190,13 @@ func (r *request) strings(name string) []string {
 func (r *request) objects(name string) []*request {
 	list, _ := r.list(name)
 	out := make([]*request, 0, len(list))
-	for _, j := range list {
+	for i, j := range list {
 		sub, err := asRequest(r.op, j)
 		if err != nil {
 			r.fail(err)
 			return nil
 		}
-		sub.client = r.client
+		sub.client, sub.path = r.client, r.path+lowerFirst(name)+"."+strconv.Itoa(i+1)+".member."
 		out = append(out, sub)
 	}
 	return out
@@ -195,6 +212,16 @@ func (r *request) object(name string) *request {
 	if err != nil {
 		r.fail(err)
 		return nil
+	}
+	sub.client, sub.path = r.client, r.path+lowerFirst(name)+"."
+	return sub
+}
+
+// entry takes an element of a map of structures; nil if it is null.
+func (r *request) entry(key string) *request {
+	sub := r.object(key)
+	if sub != nil {
+		sub.path = r.path + key + ".member."
 	}
 	return sub
 }
@@ -216,7 +243,7 @@ func (r *request) item(name string) Item {
 // needItem takes a map of attribute values that must be there.
 func (r *request) needItem(name string) Item {
 	if !r.has(name) {
-		r.fail(constraint(nil, lowerFirst(name), "Member must not be null"))
+		r.required(name)
 		return nil
 	}
 	return r.item(name)
@@ -224,15 +251,25 @@ func (r *request) needItem(name string) Item {
 
 // table takes TableName, which may be an ARN of this service's own.
 func (r *request) table(id api.Identity) string {
-	name, ok := r.str("TableName")
-	if !ok {
-		r.fail(constraint(nil, "tableName", "Member must not be null"))
+	given, ok := r.str("TableName")
+	name := strings.TrimPrefix(given, id.ARN("dynamodb", "table/"))
+	short, long := len(name) < 3, len(name) > 255
+	control := slices.Contains([]string{"CreateTable", "DeleteTable", "DescribeTable", "UpdateTable"}, r.op)
+	switch {
+	case r.err != nil:
+	case control && !ok:
+		r.fail(attr.Invalidf("The parameter 'TableName' is required but was not present in the request"))
+	case control && (short || long):
+		r.fail(attr.Invalidf("TableName must be at least 3 characters long and at most 255 characters long"))
+	case !ok:
+		r.required("TableName")
 		return ""
+	case long:
+		r.violate(name, "TableName", "Member must have length less than or equal to 255")
+	case short:
+		r.violate(name, "TableName", "Member must have length greater than or equal to 3")
 	}
-	name, err := tableName(id, name)
-	if err != nil {
-		r.fail(err)
-	}
+	r.fail(checkName(name, r.path+"tableName"))
 	return name
 }
 

@@ -110,11 +110,11 @@ func (r *request) definitions() definitions {
 	for _, d := range r.objects("AttributeDefinitions") {
 		name, ok := d.str("AttributeName")
 		if !ok || name == "" || len(name) > 255 {
-			d.fail(constraint(nil, "attributeDefinitions.1.member.attributeName", "Member must have length between 1 and 255"))
+			d.violate(nil, "AttributeName", "Member must have length between 1 and 255")
 		}
 		kind, _ := d.str("AttributeType")
 		if !attr.Kind(kind).Ordered() {
-			d.fail(constraint(kind, "attributeDefinitions.1.member.attributeType", "Member must satisfy enum value set: [B, N, S]"))
+			d.violate(kind, "AttributeType", "Member must satisfy enum value set: [B, N, S]")
 		}
 		if old, twice := defs[name]; twice && old != attr.Kind(kind) {
 			d.fail(invalidf("Cannot redefine attribute: %s", name))
@@ -129,7 +129,7 @@ func (r *request) definitions() definitions {
 func (r *request) schema(defs definitions) (k schema) {
 	elements := r.objects("KeySchema")
 	if len(elements) == 0 || len(elements) > 2 {
-		r.fail(constraint(len(elements), "keySchema", "Member must have length between 1 and 2"))
+		r.violate(len(elements), "KeySchema", "Member must have length between 1 and 2")
 		return k
 	}
 	for i, e := range elements {

@@ -201,14 +201,19 @@ type wanted struct {
 
 // returnValues takes ReturnValues of an operation that knows the old row only.
 func (r *request) returnValues() string {
-	v := r.enum("ReturnValues", "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
+	v := r.anyReturn()
 	if v != "NONE" && v != "ALL_OLD" {
 		r.fail(attr.Invalidf("ReturnValues can only be ALL_OLD or NONE"))
 	}
 	return v
 }
 
+// anyReturn takes ReturnValues.
+func (r *request) anyReturn() string {
+	return r.enum("ReturnValues", "NONE", "ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW")
+}
+
 // reveal takes ReturnValuesOnConditionCheckFailure.
 func (r *request) reveal() bool {
-	return r.enum("ReturnValuesOnConditionCheckFailure", "NONE", "ALL_OLD") == "ALL_OLD"
+	return r.enum("ReturnValuesOnConditionCheckFailure", "NONE", "ALL_OLD", "NONE") == "ALL_OLD"
 }

@@ -123,7 +123,7 @@ func decodeSet(kind Kind, j any) (Value, error) {
 		return Value{}, Misshapenf("Unexpected value for %s: an array is required", kind)
 	}
 	if len(given) == 0 {
-		text := map[Kind]string{StringSet: "An string set  may not be empty", NumberSet: "An number set  may not be empty", BinarySet: "Binary sets may not be empty"}
+		text := map[Kind]string{StringSet: "An string set  may not be empty", NumberSet: "An number set  may not be empty", BinarySet: "Binary sets should not be empty"}
 		return Value{}, Invalidf("One or more parameter values were invalid: %s", text[kind])
 	}
 	members, seen := make([]Value, len(given)), make(map[string]bool, len(given))
@@ -151,7 +151,7 @@ func duplicates(kind Kind, given []any) error {
 	list := "[" + strings.Join(texts, ", ") + "]"
 	switch kind {
 	case NumberSet:
-		return Invalidf(prefix + "contains duplicates")
+		return Invalidf("Input collection contains duplicates")
 	case BinarySet:
 		return Invalidf(prefix+"%sof type BS contains duplicates.", list)
 	}

@@ -47,7 +47,7 @@ func legacyTest(p Path, op string, args []attr.Value) test {
 var legacySigns = map[string]string{"EQ": "=", "NE": "<>", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 
 // LegacyOperators are the words that ComparisonOperator may hold.
-var LegacyOperators = []string{"EQ", "NE", "IN", "LE", "LT", "GE", "GT", "BETWEEN", "NOT_NULL", "NULL", "CONTAINS", "NOT_CONTAINS", "BEGINS_WITH"}
+var LegacyOperators = []string{"IN", "NULL", "BETWEEN", "LT", "NOT_CONTAINS", "EQ", "GT", "NOT_NULL", "NE", "LE", "BEGINS_WITH", "GE", "CONTAINS"}
 
 // checkLegacy checks the number and types of a legacy operator's operands.
 func checkLegacy(op string, args []attr.Value) error {
