@@ -103,6 +103,8 @@ type Share struct {
 	spare  atomic.Int64 // drawn and not in use
 	drawn  atomic.Int64
 	queued atomic.Int64 // len(queue), for those who do not hold mu
+
+	released atomic.Int64 // while others waited, since the first of them
 	closed atomic.Bool  // written with b.mu held
 
 	queue []*waiter // small requests, first come first; guarded by b.mu
@@ -220,6 +222,9 @@ func (s *Share) enqueue(n int64) (*waiter, error) {
 	// Counted before looking again, so that a Release from here on either is
 	// seen by the look or sees the count and serves the queue.
 	if b.waiting.Add(1) == 1 {
+		for s := range b.shares {
+			s.released.Store(0)
+		}
 		b.reclaimLocked()
 	}
 	if len(s.queue) == 0 && s.draw(n) {
@@ -281,6 +286,7 @@ func (s *Share) Release(n int64) {
 	}
 	s.giveBack(keep)
 	if s.b.waiting.Load() > 0 {
+		s.released.Add(n)
 		s.b.serve()
 	}
 }
@@ -343,7 +349,7 @@ func (b *Budget) serveLarge(served []*waiter) []*waiter {
 				part = (part + 1) / 2
 			}
 			part = min(part, w.bytes-b.pot)
-			if floor := min(b.total/16, b.total-w.bytes); b.moving(free-part) < floor {
+			if floor := min(b.total/16, b.total-w.bytes); b.moving(free)-part < floor {
 				part = max(0, min(part, free-floor))
 			}
 			if b.free.CompareAndSwap(free, free-part) {
@@ -362,14 +368,15 @@ func (b *Budget) serveLarge(served []*waiter) []*waiter {
 	return served
 }
 
-// moving returns how many bytes are free or in Shares that get more when they
-// ask: those that small requests live on. What a Share holds that has had its
-// part may not move for a long time.
+// moving returns how many bytes small requests live on: those that are free,
+// and those in Shares that give back and get more when they ask. What a Share
+// holds that gives nothing back, or has had its part, may not move for a long
+// time.
 func (b *Budget) moving(free int64) int64 {
 	moving := free
 	for s := range b.shares {
 		if s.fair(free, min(1, free)) {
-			moving += s.drawn.Load()
+			moving += min(s.drawn.Load(), s.released.Load())
 		}
 	}
 	return moving
