@@ -105,7 +105,7 @@ type Share struct {
 	queued atomic.Int64 // len(queue), for those who do not hold mu
 
 	released atomic.Int64 // while others waited, since the first of them
-	closed atomic.Bool  // written with b.mu held
+	closed   atomic.Bool  // written with b.mu held
 
 	queue []*waiter // small requests, first come first; guarded by b.mu
 }
