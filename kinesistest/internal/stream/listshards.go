@@ -49,6 +49,7 @@ type shardQuery struct {
 func (in *listShardsInput) check() *api.Error {
 	var v violations
 	v.between("maxResults", in.MaxResults, 1, mostLimit)
+	v.streamARN(in.StreamARN)
 	v.streamName("exclusiveStartShardId", in.ExclusiveStartShardId)
 	if f := in.ShardFilter; f != nil {
 		v.streamName("shardFilter.shardId", f.ShardId)
@@ -68,7 +69,6 @@ func (in *listShardsInput) check() *api.Error {
 			set  bool
 		}{
 			{"StreamName", in.StreamName != nil},
-			{"StreamARN", in.StreamARN != nil},
 			{"StreamCreationTimestamp", in.StreamCreationTimestamp != nil},
 			{"ExclusiveStartShardId", in.ExclusiveStartShardId != nil},
 			{"ShardFilter", in.ShardFilter != nil},
@@ -158,7 +158,15 @@ func (s *Service) listShards(in *listShardsInput) (any, *api.Error) {
 		if e != nil {
 			return nil, e
 		}
-		return out, s.withNumber(t.stream, list(shardQuery{filter: t.filter, time: t.time, after: int64(t.shard)}))
+		next := list(shardQuery{filter: t.filter, time: t.time, after: int64(t.shard)})
+		e = s.withNumber(t.stream, func(st *stream, now time.Time) *api.Error {
+			// The KCL repeats the ARN, by which the request was routed.
+			if in.StreamARN != nil && *in.StreamARN != st.arn {
+				return invalid("NextToken is not one of %s.", *in.StreamARN)
+			}
+			return next(st, now)
+		})
+		return out, e
 	}
 	q, e := in.query()
 	if e != nil {

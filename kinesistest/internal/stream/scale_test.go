@@ -59,6 +59,7 @@ func TestUpdateShardCountLineage(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, Options{}, func(c caller) {
+				t := c.T
 				c.create(tt.from)
 				out, code := c.updateShardCount(tt.to)
 				if code != "" {
@@ -82,6 +83,7 @@ func TestUpdateShardCountLineage(t *testing.T) {
 func TestUpdateShardCountRefuses(t *testing.T) {
 	limits := Limits{ScaleFactor: 2, ShardsPerStream: 10, ShardCountUpdates: 3, ShardsPerAccount: 12}
 	inBubble(t, Options{Limits: limits, Updating: time.Second}, func(c caller) {
+		t := c.T
 		c.create(5)
 		for _, tt := range []struct {
 			code string
@@ -134,6 +136,7 @@ func TestUpdateShardCountRefuses(t *testing.T) {
 // Short-lived shards are empty, and every listing at a time shows a whole ring.
 func TestShortLivedShards(t *testing.T) {
 	inBubble(t, Options{}, func(c caller) {
+		t := c.T
 		c.create(3)
 		for i := range 30 {
 			c.must("PutRecord", object{"StreamName": "s", "PartitionKey": fmt.Sprint(i), "Data": data(1)})
