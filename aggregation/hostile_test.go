@@ -79,7 +79,8 @@ func TestHostileInputTakesBoundedMemory(t *testing.T) {
 		if records != tt.records {
 			t.Errorf("%s: %d records, want %d", tt.name, records, tt.records)
 		}
-		if limit := uint64(2*len(data) + 4096); n > limit {
+		// The runtime allocates a little meanwhile, as its collector starts.
+		if limit := uint64(2*len(data) + 64<<10); n > limit {
 			t.Errorf("%s: %d bytes allocated for %d of input", tt.name, n, len(data))
 		}
 	}
