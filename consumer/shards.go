@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
+	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 	"github.com/kinesis-go/kinesis/lease"
 )
@@ -178,6 +179,9 @@ func leaseShard(s types.Shard) (lease.Shard, error) {
 		ID:      aws.ToString(s.ShardId),
 		Parents: parents(aws.ToString(s.ParentShardId), aws.ToString(s.AdjacentParentShardId)),
 		Closed:  s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil,
+	}
+	if r := s.SequenceNumberRange; r != nil && r.StartingSequenceNumber != nil {
+		out.First = checkpoint.At(*r.StartingSequenceNumber)
 	}
 	var err error
 	out.Range, err = hashRange(out.ID, s.HashKeyRange)

@@ -3,10 +3,8 @@ package lease_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"maps"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -397,54 +395,6 @@ func TestRetriesInsideTheClientCostNothing(t *testing.T) {
 			t.Errorf("%d elections, want 1", elections)
 		}
 	})
-}
-
-// A stream that was deleted and created again has the shard ids of the former
-// one. A shard that was finished then would never be read: whoever operates the
-// fleet is told, and nothing is made of a table that does not fit.
-func TestFinishedShardThatIsOpenIsReported(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		store := lease.NewMemoryStore()
-		s := newStream(2)
-		shards, err := s.Shards(t.Context(), lease.Stream{}, lease.ShardsAt{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		row := lease.Row{Key: shards[0].ID, Shard: shards[0].ID, Range: shards[0].Range, Checkpoint: checkpoint.ShardEnd}
-		if _, err := store.Write(t.Context(), lease.Write{Op: lease.Create, Row: row}); err != nil {
-			t.Fatal(err)
-		}
-		var log syncBuffer
-		f := newFleet(t, store, s)
-		defer f.end()
-		f.start("a", func(o *lease.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-		time.Sleep(2 * time.Minute)
-		if got := log.String(); !strings.Contains(got, "finished in the table and open in the stream") || !strings.Contains(got, shards[0].ID) {
-			t.Errorf("nobody was told; the log says:\n%s", got)
-		}
-		if got := sum(f.counts()); got != 0 {
-			t.Errorf("%d shards of a table that does not fit are held", got)
-		}
-	})
-}
-
-// A syncBuffer is a buffer that several goroutines write.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func TestRowsDeletedByHandComeBack(t *testing.T) {

@@ -111,7 +111,7 @@ func (h *Held) settled(w Write, cur *Row, first time.Time) (again bool, err erro
 		h.adopt(w.Seen, *cur)
 		return true, nil
 	case rowRival:
-		h.m.supplant()
+		h.m.fail(h.m.sameID())
 		reason = "another worker runs under the same id"
 	case rowLost:
 		if cur == nil {

@@ -129,7 +129,7 @@ type fleet struct {
 }
 
 type worker struct {
-	id    string
+	id    string // among the workers of the test
 	store *faulty
 	stop  context.CancelFunc
 	done  chan error
@@ -150,9 +150,15 @@ const failover = 10 * time.Second
 // is closed, then finishes it.
 func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 	f.t.Helper()
+	return f.startAs(id, id, optFns...)
+}
+
+// startAs starts a worker that uses a worker id which is not its own.
+func (f *fleet) startAs(id, workerID string, optFns ...func(*lease.Options)) *worker {
+	f.t.Helper()
 	w := &worker{id: id, store: &faulty{Store: f.store, id: id, onWrite: f.written}, done: make(chan error, 1)}
 	c, err := lease.New(w.store, f.stream, append([]func(*lease.Options){func(o *lease.Options) {
-		o.WorkerID = id
+		o.WorkerID = workerID
 		o.FailoverTime = failover
 		o.Events.Assigned = func(i lease.AssignedInfo) {
 			f.mu.Lock()

@@ -104,6 +104,30 @@ func (h *Held) Position() checkpoint.Position {
 	return h.row.Checkpoint
 }
 
+// Since returns what [checkpoint.Latest] stands for in the position: the time
+// given to [Held.Pin], by this tenure or one before it; zero if there is none.
+func (h *Held) Since() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.row.Checkpoint != checkpoint.Latest {
+		return time.Time{}
+	}
+	return h.row.Since
+}
+
+// Pin stores when the shard was first read, in whole milliseconds, if the
+// position is [checkpoint.Latest] and it is not stored yet: whoever takes the
+// shard over before the first checkpoint begins there, and no record is passed
+// over. It counts as a renewal. The errors are those of Checkpoint.
+func (h *Held) Pin(ctx context.Context, at time.Time) error {
+	return h.write(ctx, resolveNow, func(seen Row) (Write, error) {
+		if seen.Checkpoint != checkpoint.Latest || !seen.Since.IsZero() {
+			return Write{}, errNoWrite
+		}
+		return Write{Op: Renew, Seen: seen, Since: at.UTC().Truncate(time.Millisecond)}, nil
+	})
+}
+
 // Err returns nil while the shard may be worked on and an error that wraps
 // [ErrLost] from the moment the lease could expire. Unlike the work context it
 // asks the clock itself, so it is right at once also after the process was

@@ -57,8 +57,8 @@ type member struct {
 	lookNow  bool                     // the table has changed: look at it
 	showNow  bool                     // a lease was lost: show that we are alive
 
-	supplanted bool // another run under our id has written a row of ours
-	synced     syncResult
+	failure error // ends the run
+	synced  syncResult
 }
 
 // schedule says when each thing is due next; the zero time is at once.
@@ -71,7 +71,7 @@ func newMember(c *Coordinator, hold func(fetch, work context.Context, h *Held) e
 	return &member{
 		id: c.options.WorkerID, store: c.store, source: c.source, options: c.options,
 		events: c.options.Events, log: c.options.Logger.With("worker", c.options.WorkerID),
-		runID: newRun(time.Now()), timing: t, hold: hold, observer: newObserver(t, c.options.WorkerID),
+		runID: newRun(c.options.WorkerID, time.Now()), timing: t, hold: hold, observer: newObserver(t, c.options.WorkerID),
 		skipped:  make(map[string]bool),
 		loopWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1),
 		successors: successors{ready: make(chan struct{})},
@@ -124,7 +124,30 @@ func (m *member) open(ctx context.Context) error {
 	case s.Start != checkpoint.TrimHorizon && s.Start != checkpoint.Latest && s.Start != checkpoint.AtTimestamp:
 		return fmt.Errorf("lease: stream %s: start %v, want TRIM_HORIZON, LATEST or AT_TIMESTAMP", s.Name, s.Start)
 	}
-	return m.awaitOldRun(ctx)
+	snap, err := m.firstLook(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.checkStream(ctx, &snap); err != nil {
+		return err
+	}
+	return m.awaitOldRun(ctx, snap)
+}
+
+// fail makes the run end with err.
+func (m *member) fail(err error) {
+	m.mu.Lock()
+	if m.failure == nil {
+		m.failure = err
+	}
+	m.mu.Unlock()
+	m.wakeLoop()
+}
+
+func (m *member) failed() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failure
 }
 
 func nextPhase(p Phase) time.Time {
@@ -159,8 +182,8 @@ func (m *member) loop(ctx, base context.Context) error {
 // step does what is due now. The order is fixed: first show that we are here,
 // then keep the lock, then look.
 func (m *member) step(ctx, base context.Context) error {
-	if m.isSupplanted() {
-		return m.sameID()
+	if err := m.failed(); err != nil {
+		return err
 	}
 	if m.takeShowNow() {
 		m.due.report = earlier(m.due.report, m.reporter.written.Updated.Add(time.Second))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kinesis-go/kinesis/internal/pace"
 )
 
 // ErrSameID is wrapped by the error of [Coordinator.Run] if another worker runs
@@ -14,8 +16,17 @@ var ErrSameID = errors.New("lease: another worker runs under the same id")
 
 // newRun returns the name of a run. Of two runs the later has the greater name, as
 // far as their clocks agree; nothing but who gives way rests on it.
-func newRun(now time.Time) string {
-	return fmt.Sprintf("%016x-%s", now.UnixNano(), rand.Text()[:12])
+func newRun(id string, now time.Time) string {
+	return fmt.Sprintf("%016x-%s-%s", now.UnixNano(), runOwner(id), rand.Text()[:12])
+}
+
+// runOwner is the part of the name that runs of one worker id share.
+func runOwner(id string) string { return fmt.Sprintf("%016x", pace.Hash(id, "run", "", 0)) }
+
+// isRival reports whether run is another one under the id of mine.
+func isRival(mine, run string) bool {
+	const from, to = 16, 33 // "-" and the owner
+	return run != mine && len(run) > to && run[from:to] == mine[from:to]
 }
 
 func (m *member) sameID() error {
@@ -27,7 +38,7 @@ func (m *member) sameID() error {
 // worker needs at most. Nothing is waited for if there are none.
 //
 // One change of a counter may be that of a leader, which gives the lease anew.
-func (m *member) awaitOldRun(ctx context.Context) error {
+func (m *member) awaitOldRun(ctx context.Context, snap Snapshot) error {
 	type state struct {
 		counter int64
 		changes int
@@ -35,13 +46,6 @@ func (m *member) awaitOldRun(ctx context.Context) error {
 	seen := make(map[string]state)
 	until := time.Now().Add(m.timing.failover / 2)
 	for {
-		call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
-		snap, err := m.store.Snapshot(call)
-		cancel()
-		if err != nil {
-			m.log.Warn("table not read", "error", err)
-			until = time.Now().Add(m.timing.failover / 2)
-		}
 		for i := range snap.Rows {
 			r := &snap.Rows[i]
 			if r.Reader() != m.id {
@@ -58,39 +62,63 @@ func (m *member) awaitOldRun(ctx context.Context) error {
 			s.counter = r.Counter
 			seen[r.Key] = s
 		}
-		if err == nil && len(seen) == 0 || !time.Now().Before(until) {
+		if len(seen) == 0 || !time.Now().Before(until) {
 			return nil
 		}
 		if !pause(ctx, m.timing.step, nil) {
 			return context.Cause(ctx)
 		}
+		var err error
+		if snap, err = m.firstLook(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// firstLook reads the table, trying until it can.
+func (m *member) firstLook(ctx context.Context) (Snapshot, error) {
+	for {
+		call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
+		snap, err := m.store.Snapshot(call)
+		cancel()
+		if err == nil {
+			return snap, nil
+		}
+		m.log.Warn("table not read", "error", err)
+		if !pause(ctx, m.timing.step, nil) {
+			return Snapshot{}, context.Cause(ctx)
+		}
 	}
 }
 
 // A rival finds out whether another run writes the worker row, from looks at it.
-// A look may show the row as it was before the last report.
+// A look may show the row as it was before the last report, and one write may be
+// the last of a run that is over, late: two are a sign of life.
 type rival struct {
 	mine    bool // our row was seen since the last report
-	strange int  // looks in a row that showed a row of another run after that
+	run     string
+	updated time.Time
+	writes  int // by that run, each seen after one of ours
 }
 
-func (r *rival) reported() { r.mine, r.strange = false, 0 }
+func (r *rival) reported() { r.mine = false }
 
 // look takes note of the worker row, and reports whether this worker is to give
-// way: to a run that wrote the row after it and began before it. The other one
-// waits until this one does so by the same rule.
+// way: to a live run that began before it. The other one waits until this one
+// does so by the same rule.
 func (r *rival) look(row *Worker, run string) bool {
-	if row == nil {
-		return false
-	}
 	other := row.Properties[propertyRun]
 	switch {
 	case other == run:
-		r.mine, r.strange = true, 0
-	case r.mine && other != "":
-		r.strange++
+		r.mine = true
+	case other == "" || !r.mine || other == r.run && row.Updated.Equal(r.updated):
+	case other != r.run:
+		r.run, r.updated, r.writes = other, row.Updated, 1
+	default:
+		r.updated = row.Updated
+		r.writes++
 	}
-	return r.strange >= 2 && other < run
+	return r.writes >= 2 && r.run < run
 }
 
 // lookForRival looks for another run in the worker row.
@@ -101,19 +129,4 @@ func (m *member) lookForRival(workers []Worker) error {
 		}
 	}
 	return nil
-}
-
-// supplant notes that another run has written a lease row of this worker: this
-// one was taken for dead, and has to stop.
-func (m *member) supplant() {
-	m.mu.Lock()
-	m.supplanted = true
-	m.mu.Unlock()
-	m.wakeLoop()
-}
-
-func (m *member) isSupplanted() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.supplanted
 }

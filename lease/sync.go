@@ -3,6 +3,7 @@ package lease
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -149,18 +150,6 @@ func checkTiling(shards []Shard) error {
 	return err
 }
 
-// checkReopened returns an error if a shard that was finished is listed as open.
-// Shards do not open again: the stream is another one by the same name, and its
-// first shards would never be read.
-func checkReopened(shards []Shard, finished map[string]bool) error {
-	for _, s := range shards {
-		if finished[s.ID] && !s.Closed {
-			return fmt.Errorf("lease: shard %s is finished in the table and open in the stream: if the stream was deleted and created again, its leases are those of another stream and must be deleted", s.ID)
-		}
-	}
-	return nil
-}
-
 // hole returns what is missing between the ranges of the unfinished rows, nil if
 // nothing is or a row has no range. Ranges may overlap: a parent and its child
 // do while the parent is being read.
@@ -198,15 +187,22 @@ type audit struct {
 	missing HashRange
 	seen    int
 	next    time.Time // when to look again
+	list    time.Time // when to list the shards, whatever the rows look like
 }
 
 const (
 	auditEvery = 10 * time.Second
 	auditSeen  = 3 // looks at the same hole before the shards are listed
+	listEvery  = 10 * time.Minute
 )
 
-// due reports whether the rows have had the same hole for long enough.
+// due reports whether the shards are to be listed: once for a new leader, now and
+// then, and when the rows have had the same hole for long enough.
 func (a *audit) due(now time.Time, rows []Row) bool {
+	if !now.Before(a.list) {
+		a.list = now.Add(listEvery)
+		return true
+	}
 	if now.Before(a.next) {
 		return false
 	}
@@ -251,7 +247,9 @@ func (m *member) syncIfNeeded(ctx context.Context, now time.Time, snap *Snapshot
 	empty := len(snap.Rows) == 0 && len(snap.Bad) == 0
 	m.duties.Go(func() {
 		n, err := m.syncShards(ctx, stream, rows, empty)
-		if err != nil && ctx.Err() == nil {
+		if errors.Is(err, ErrRecreated) {
+			m.fail(err)
+		} else if err != nil && ctx.Err() == nil {
 			m.log.Warn("shards not synchronised", "stream", stream.Name, "error", err)
 		}
 		if n > 0 {
@@ -312,14 +310,13 @@ func (m *member) planSync(ctx context.Context, stream Stream, rows []Row, empty 
 	}
 	if !empty {
 		leased := make(map[string]bool, len(rows))
-		finished := make(map[string]bool)
 		for _, r := range rows {
 			leased[r.Shard] = true
-			finished[r.Shard] = r.Finished()
 		}
-		if err := checkReopened(shards, finished); err != nil {
+		if err := checkRecreated(stream, shards, rows); err != nil {
 			return nil, err
 		}
+		m.removeGarbage(ctx, shards, rows)
 		return planRows(shards, leased, stream.Start)
 	}
 	if err := checkTiling(shards); err != nil {

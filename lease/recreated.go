@@ -1,0 +1,98 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrRecreated is wrapped by the error of [Coordinator.Run] if the table belongs
+// to another stream than the one that now has its name.
+var ErrRecreated = errors.New("lease: the stream was deleted and created again")
+
+// checkRecreated returns an error if the shards cannot be those that the rows
+// were made for. A stream that is created again numbers its shards from the
+// beginning: those that were finished would never be read, and the positions of
+// the others mean nothing in it.
+func checkRecreated(stream Stream, shards []Shard, rows []Row) error {
+	byID := make(map[string]*Row, len(rows))
+	for i := range rows {
+		byID[rows[i].Shard] = &rows[i]
+	}
+	for _, s := range shards {
+		r := byID[s.ID]
+		if r == nil {
+			continue
+		}
+		why := ""
+		switch {
+		case r.Finished() && !s.Closed:
+			why = "is finished in the table and open in the stream"
+		case r.Checkpoint.IsRecord() && s.First.IsRecord() && r.Checkpoint.Compare(s.First) < 0:
+			why = fmt.Sprintf("was read up to %v, which lies before its first record, %v", r.Checkpoint, s.First)
+		case r.Range != nil && s.Range != nil && *r.Range != *s.Range:
+			why = fmt.Sprintf("has the hash keys %v to %v in the table and %v to %v in the stream",
+				r.Range.Start, r.Range.End, s.Range.Start, s.Range.End)
+		default:
+			continue
+		}
+		return fmt.Errorf("lease: %w: shard %s of %s %s: delete the table's leases or use another application name, to read the new stream from its start position",
+			ErrRecreated, s.ID, stream.Name, why)
+	}
+	return nil
+}
+
+// checkStream compares the table with the stream before anything of it is read.
+// A stream that cannot be listed is compared by the leader, when it can.
+func (m *member) checkStream(ctx context.Context, snap *Snapshot) error {
+	stream := m.streams[0]
+	var rows []Row
+	for _, r := range snap.Rows {
+		if _, ok := m.streamOf(r); ok {
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	shards, err := m.source.Shards(ctx, stream, ShardsAt{})
+	if err != nil {
+		m.log.Warn("stream not compared with the table", "stream", stream.Name, "error", err)
+		return nil
+	}
+	return checkRecreated(stream, shards, rows)
+}
+
+// garbage returns the finished rows of shards that the stream lists no longer and
+// that no row needs as a parent: nothing of them is left to tell.
+func garbage(shards []Shard, rows []Row) []Row {
+	needed := make(map[string]bool, len(shards))
+	for _, s := range shards {
+		needed[s.ID] = true
+	}
+	for _, r := range rows {
+		if r.Checkpoint.IsRecord() || r.Finished() {
+			continue
+		}
+		for _, p := range r.Parents {
+			needed[p] = true
+		}
+	}
+	var out []Row
+	for _, r := range rows {
+		if r.Finished() && !needed[r.Shard] {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (m *member) removeGarbage(ctx context.Context, shards []Shard, rows []Row) {
+	for _, r := range garbage(shards, rows) {
+		if _, err := m.write(ctx, Write{Op: Delete, Seen: r}); err != nil {
+			m.log.Warn("row of a shard past its retention not removed", "lease", r.Key, "error", err)
+			continue
+		}
+		m.log.Info("row of a shard past its retention removed", "lease", r.Key)
+	}
+}

@@ -1,0 +1,144 @@
+package lease_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kinesis-go/kinesis/lease"
+)
+
+func TestSecondWorkerWithAnIDIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(3))
+		defer f.end()
+		lost := 0
+		f.onLost = func(lease.LostInfo) { lost++ }
+		f.startAs("first", "a")
+		time.Sleep(time.Minute)
+		second := f.startAs("second", "a")
+		err := <-second.done
+		if !errors.Is(err, lease.ErrSameID) || !strings.Contains(err.Error(), `"a"`) {
+			t.Errorf("Run() of the second = %v, want ErrSameID and the id", err)
+		}
+		delete(f.workers, "second")
+		time.Sleep(time.Minute)
+		if lost > 0 || sum(f.counts()) != 3 {
+			t.Errorf("the first lost %d leases and holds %d, want 0 and 3", lost, sum(f.counts()))
+		}
+	})
+}
+
+// Two that start at one moment see no lease of the other.
+func TestTwoWorkersWithAnIDThatStartTogetherAreFoundOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(4))
+		defer f.end()
+		w := []*worker{f.startAs("first", "a"), f.startAs("second", "a")}
+		time.Sleep(2 * time.Minute)
+		ended := 0
+		for i, tag := range []string{"first", "second"} {
+			select {
+			case err := <-w[i].done:
+				ended++
+				delete(f.workers, tag)
+				if !errors.Is(err, lease.ErrSameID) {
+					t.Errorf("Run() = %v, want ErrSameID", err)
+				}
+			default:
+			}
+		}
+		if ended == 0 {
+			t.Error("both still run")
+		}
+	})
+}
+
+// A worker that was frozen while another run took its id finds its rows written by
+// that, and ends. It stores nothing.
+func TestFrozenWorkerThatWasReplacedUnderItsIDEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(3))
+		defer f.end()
+		first := f.startAs("first", "a")
+		time.Sleep(time.Minute)
+		first.store.pause()
+		time.Sleep(6 * time.Second)
+		f.startAs("second", "a")
+		time.Sleep(failover)
+		if got := sum(f.counts()); got != 3 {
+			t.Errorf("%d shards held by the second, want 3", got)
+		}
+		first.store.resume()
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-first.done:
+			if !errors.Is(err, lease.ErrSameID) {
+				t.Errorf("Run() of the first = %v, want ErrSameID", err)
+			}
+			delete(f.workers, "first")
+		default:
+			t.Error("the first still runs")
+		}
+		if got := sum(f.counts()); got != 3 {
+			t.Errorf("%d shards held at the end, want 3", got)
+		}
+	})
+}
+
+// A worker that crashed and comes back under its id goes on with its leases
+// before anyone else can take them.
+func TestRestartUnderTheSameIDGoesOnAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(4))
+		defer f.end()
+		f.start("a")
+		f.start("b")
+		time.Sleep(30 * time.Second)
+		moves := f.moved()
+		f.crash(f.workers["b"])
+		<-f.workers["b"].done
+		time.Sleep(time.Second)
+		f.start("b")
+		time.Sleep(6 * time.Second)
+		if got := f.counts()["b"]; got != 2 || f.moved() != moves {
+			t.Errorf("7 s after the crash b holds %d leases and %d have moved, want 2 and 0", got, f.moved()-moves)
+		}
+	})
+}
+
+// A rival of which the row tells is judged by what was seen, not by one look that
+// may be old.
+func TestRestartIsNotTakenForARival(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := lease.NewMemoryStore()
+		old := lease.Worker{ID: "a", Updated: time.Now(), Properties: map[string]string{"library": lease.Library, "run": "0000-before"}}
+		if err := store.PutWorker(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		c, err := lease.New(store, newStream(1), func(o *lease.Options) { o.WorkerID = "a" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer stop()
+		began := time.Now()
+		var first time.Duration
+		err = c.Run(ctx, func(fetch, _ context.Context, _ *lease.Held) error {
+			first = time.Since(began)
+			<-fetch.Done()
+			return nil
+		})
+		if err != nil || first > 2*time.Second {
+			t.Errorf("Run() = %v, first lease after %v", err, first)
+		}
+	})
+}
