@@ -68,18 +68,18 @@ func TestDamageIsSeenByTheSDK(t *testing.T) {
 		mustCreate(t, srv, "s", 1)
 		streams := newClient(srv)
 		tables := dynamodb.NewFromConfig(srv.Config(), func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
-		for _, d := range []kinesistest.Damage{kinesistest.TruncateBody, kinesistest.ShortenBody, kinesistest.GarbleBody, kinesistest.WrongChecksum} {
+		for _, d := range []kinesistest.Damage{kinesistest.TruncateBody, kinesistest.ShortenBody, kinesistest.GarbleBody} {
 			remove := srv.Inject(kinesistest.Fault{Damage: d})
-			if _, err := put(t.Context(), streams, "key"); (err != nil) != (d != kinesistest.WrongChecksum) {
-				t.Errorf("damage %d: PutRecord = %v", d, err)
+			if _, err := put(t.Context(), streams, "key"); err == nil {
+				t.Errorf("damage %d: PutRecord saw nothing", d)
 			}
 			if _, err := tables.ListTables(t.Context(), &dynamodb.ListTablesInput{}); err == nil {
 				t.Errorf("damage %d: ListTables saw nothing", d)
 			}
 			remove()
 		}
-		if got := stored(srv); len(got) != 4 {
-			t.Errorf("%d records stored, want all 4: damage comes after applying", len(got))
+		if got := stored(srv); len(got) != 3 {
+			t.Errorf("%d records stored, want all 3: damage comes after applying", len(got))
 		}
 	})
 }

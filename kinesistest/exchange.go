@@ -86,6 +86,9 @@ func (s *Server) exchange(ctx context.Context, h http.Header, body io.Reader, le
 			e = api.Errorf("SerializationException", "%v", err)
 		}
 	}
+	if e == nil {
+		e = s.skewed(h)
+	}
 	if e != nil {
 		return s.response(p, answerOf(nil, e)), nil
 	}
@@ -114,7 +117,7 @@ func (s *Server) apply(ctx context.Context, c *Call, reject stream.Reject) Answe
 		}
 		return Answer{opened: &opened{sub: sub}}
 	}
-	return answerOf(s.streams.Call(c.Operation, c.Body, reject))
+	return answerOf(s.streams.CallAs(c.Client, c.Operation, c.Body, reject))
 }
 
 // bodyLimit is how many bytes of a request are read: the JSON of the largest
@@ -209,6 +212,7 @@ func (s *Server) response(p protocol, a Answer) *http.Response {
 func (s *Server) header(p protocol) http.Header {
 	h := http.Header{
 		"Content-Type":     {p.contentType},
+		"Date":             {s.now().UTC().Format(http.TimeFormat)},
 		"X-Amzn-Requestid": {s.requestID()},
 	}
 	if p.service == Kinesis {

@@ -87,6 +87,31 @@ func recordOf(shardID, number string, r stream.Stored) Record {
 	}
 }
 
+// Streams returns the names of all streams in order, those in CREATING and
+// DELETING included.
+func (s *Server) Streams() []string { return s.streams.Streams() }
+
+// A Consumer is a registered consumer, which reads by enhanced fan-out.
+type Consumer struct {
+	Name, ARN string
+	Status    string // CREATING, ACTIVE or DELETING
+	Created   time.Time
+
+	// Subscriptions are the ids of the shards that it is subscribed to now, in
+	// order.
+	Subscriptions []string
+}
+
+// Consumers returns the registered consumers of a stream by name, nil if there
+// is no such stream.
+func (s *Server) Consumers(streamName string) []Consumer {
+	var out []Consumer
+	for _, c := range s.streams.Consumers(streamName) {
+		out = append(out, Consumer(c))
+	}
+	return out
+}
+
 // Trim removes the records of a shard below a sequence number, as retention
 // would, and frees their memory but for the last megabyte: for runs that put
 // more than fits, and for tests of a consumer that comes too late. Its errors
@@ -97,6 +122,9 @@ func (s *Server) Trim(streamName, shardID, beforeSequenceNumber string) error {
 	}
 	return nil
 }
+
+// Tables returns the names of all DynamoDB tables in order.
+func (s *Server) Tables() []string { return s.tables.Tables() }
 
 // Rows returns the rows of a DynamoDB table, by key; nil if there is no such
 // table.

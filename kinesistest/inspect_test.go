@@ -154,3 +154,52 @@ func TestRetentionTrimsUnlessKept(t *testing.T) {
 		})
 	}
 }
+
+func TestConsumersAndTheirSubscriptions(t *testing.T) {
+	inBubble(t, func(t *testing.T, srv *kinesistest.Server) {
+		mustCreate(t, srv, "s", 2)
+		if got := srv.Consumers("s"); got != nil {
+			t.Errorf("consumers of a new stream: %v", got)
+		}
+		client, arn := newClient(srv), aws.String("arn:aws:kinesis:us-east-1:123456789012:stream/s")
+		out, err := client.RegisterStreamConsumer(t.Context(), &kinesis.RegisterStreamConsumerInput{StreamARN: arn, ConsumerName: aws.String("reader")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub, err := client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{ConsumerARN: out.Consumer.ConsumerARN, ShardId: aws.String(shard0),
+			StartingPosition: &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := kinesistest.Consumer{Name: "reader", ARN: *out.Consumer.ConsumerARN, Status: "ACTIVE", Created: time.Now(), Subscriptions: []string{shard0}}
+		if got := srv.Consumers("s"); len(got) != 1 || got[0].Name != want.Name || got[0].ARN != want.ARN || got[0].Status != want.Status || !slices.Equal(got[0].Subscriptions, want.Subscriptions) {
+			t.Errorf("consumers %+v, want %+v", got, want)
+		}
+		sub.GetStream().Close()
+		time.Sleep(time.Second)
+		if got := srv.Consumers("s"); len(got) != 1 || len(got[0].Subscriptions) != 0 {
+			t.Errorf("after the subscription has ended: %+v", got)
+		}
+		if got := srv.Streams(); !slices.Equal(got, []string{"s"}) || len(srv.Tables()) != 0 {
+			t.Errorf("streams %q, tables %q", got, srv.Tables())
+		}
+	})
+}
+
+func TestJournalNamesClients(t *testing.T) {
+	inBubble(t, func(t *testing.T, srv *kinesistest.Server) {
+		mustCreate(t, srv, "s", 1)
+		for _, name := range []string{"one", "two", ""} {
+			if _, err := put(t.Context(), kinesis.NewFromConfig(srv.ConfigFor(name)), "key"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []string
+		for _, c := range srv.Journal() {
+			got = append(got, c.Append.Client)
+		}
+		if !slices.Equal(got, []string{"one", "two", ""}) {
+			t.Errorf("clients of the appends: %q", got)
+		}
+	})
+}

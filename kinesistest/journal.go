@@ -21,6 +21,7 @@ type Change struct {
 
 // An Append is a run of records stored in a shard by one request.
 type Append struct {
+	Client          string // the name given to [Server.ConfigFor], "" for none
 	Stream, ShardID string
 	SequenceNumber  string // of the first record
 	Records         int    // stored one after another
@@ -92,7 +93,7 @@ func (s *Server) Journal() []Change {
 	for i, c := range kept {
 		out[i] = Change{N: n - uint64(len(kept)-1-i), Time: c.at}
 		if a := c.append; a != nil {
-			out[i].Append = &Append{a.Stream, a.ShardID, a.First, a.Count}
+			out[i].Append = &Append{a.Client, a.Stream, a.ShardID, a.First, a.Count}
 		}
 		if w := c.write; w != nil {
 			out[i].Write = &Write{w.Table, w.Op, w.Client, rowOf(w.Key), rowOf(w.Before), rowOf(w.After), w.Condition}

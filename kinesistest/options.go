@@ -36,6 +36,14 @@ type Options struct {
 	// Tables are the lags and the capacity of DynamoDB's tables.
 	Tables TableOptions
 
+	// ClockOffset is how far the server's clock is ahead of that of the machine
+	// or the bubble, behind if negative; default 0. Arrival and creation times,
+	// positions by time, expiry and the Date of answers follow it. If it is not
+	// 0, requests whose signature is more than 5 minutes off are refused with
+	// InvalidSignatureException, as by AWS; the SDK then corrects its clock by
+	// that Date and tries again.
+	ClockOffset time.Duration
+
 	// Limits are the quotas the services enforce; default AWS's own. See
 	// [Unthrottled].
 	Limits Limits

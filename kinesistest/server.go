@@ -64,6 +64,7 @@ func NewServer(optFns ...func(*Options)) *Server {
 		Updating:    o.StreamUpdating,
 		Deleting:    o.StreamDeleting,
 		KeepTrimmed: o.KeepTrimmed,
+		ClockOffset: o.ClockOffset,
 
 		ConsumerCreating: o.ConsumerCreating,
 		ConsumerDeleting: o.ConsumerDeleting,
