@@ -38,7 +38,9 @@ type flusher struct {
 	backoff   pace.Backoff
 
 	known      map[string]known // where shards lie, closed ones included
+	asked      []chan struct{}  // closed after the next load
 	loading    bool
+	routine    bool    // the load under way is one that nothing has asked for
 	loadAt     instant // when to load the map again
 	loadStart  instant // of the last load
 	reload     bool    // load again after the one under way
@@ -90,8 +92,8 @@ func (p *Producer) run() {
 func (p *Producer) absorb(now instant) {
 	p.inbox.mu.Lock()
 	answers, flushes, loads := p.inbox.answers, p.inbox.flushes, p.inbox.loads
-	needMap, abort := p.inbox.needMap, p.inbox.abort
-	p.inbox.answers, p.inbox.flushes, p.inbox.loads, p.inbox.needMap = nil, nil, nil, false
+	asks, abort := p.inbox.asks, p.inbox.abort
+	p.inbox.answers, p.inbox.flushes, p.inbox.loads, p.inbox.asks = nil, nil, nil, nil
 	p.inbox.mu.Unlock()
 
 	for _, a := range answers {
@@ -106,8 +108,11 @@ func (p *Producer) absorb(now instant) {
 		p.review(l, now)
 		l = next
 	}
-	if rt := p.routes.Load(); !rt.known && (needMap || rt.lanes[0].due() != never) {
+	if rt := p.routes.Load(); !rt.known && rt.lanes[0].due() != never {
 		p.refresh(now)
+	}
+	if p.asked = append(p.asked, asks...); len(asks) > 0 && !p.loading {
+		p.loadAt = now
 	}
 	select {
 	case <-p.closing:

@@ -67,6 +67,7 @@ type lane struct {
 	// Owned by the flusher.
 	queue      []*parcel // retries first, else in the order of Put
 	queueBytes int
+	queueExp   instant // of the first in queue to expire, or earlier
 	openDue    instant // of open, when the flusher looked last
 	openExp    instant
 	openSize   int
@@ -165,8 +166,7 @@ func (l *lane) look() {
 // collect is look with mu held.
 func (l *lane) collect() {
 	for i, p := range l.sealed {
-		l.queue = append(l.queue, p)
-		l.queueBytes += p.size()
+		l.enqueue(p)
 		l.sealed[i] = nil
 	}
 	l.sealed = l.sealed[:0]
@@ -187,12 +187,22 @@ func (l *lane) takeOpen() {
 	l.collect()
 }
 
+// enqueue puts a parcel at the end of the queue.
+func (l *lane) enqueue(p *parcel) {
+	l.queue = append(l.queue, p)
+	l.queueBytes += p.size()
+	l.queueExp = min(l.queueExp, p.expires)
+}
+
 // pop takes the first parcel from the queue.
 func (l *lane) pop() *parcel {
 	p := l.queue[0]
 	l.queue[0] = nil
 	l.queue = l.queue[1:]
 	l.queueBytes -= p.size()
+	if len(l.queue) == 0 {
+		l.queueExp = never
+	}
 	return p
 }
 
@@ -201,6 +211,7 @@ func (l *lane) push(ps ...*parcel) {
 	l.queue = append(ps[:len(ps):len(ps)], l.queue...)
 	for _, p := range ps {
 		l.queueBytes += p.size()
+		l.queueExp = min(l.queueExp, p.expires)
 	}
 }
 
@@ -212,10 +223,12 @@ func (l *lane) due() instant {
 	return l.openDue
 }
 
-// expires returns when the first record that waits in the lane expires.
+// expires returns when the first record that waits in the lane expires, or an
+// earlier time: retries and records from elsewhere are not in the order of their
+// expiry, and the one that was first may have left.
 func (l *lane) expires() instant {
 	if len(l.queue) > 0 {
-		return min(l.queue[0].expires, l.openExp)
+		return min(l.queueExp, l.openExp)
 	}
 	return l.openExp
 }

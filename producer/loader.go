@@ -67,6 +67,9 @@ func (p *Producer) startLoad(ctx context.Context, now instant) {
 	closedToo := len(p.limbo) > 0
 	p.senders.Go(func() {
 		l := p.loadStream(ctx, old, closedToo)
+		if f := p.opts.Events.Stream; f != nil {
+			call(&p.callbacks, f, l.info())
+		}
 		p.inbox.mu.Lock()
 		p.inbox.loads = append(p.inbox.loads, l)
 		p.inbox.mu.Unlock()
@@ -78,6 +81,9 @@ func (p *Producer) startLoad(ctx context.Context, now instant) {
 // one.
 func (p *Producer) loaded(l loaded, now instant) {
 	p.loading = false
+	p.looked.Store(int64(now))
+	routine := p.routine
+	p.routine = false
 	switch {
 	case l.factsErr == nil:
 		p.describes = 0
@@ -108,7 +114,7 @@ func (p *Producer) loaded(l loaded, now instant) {
 		next := p.newRoutes(l.facts, shards, old)
 		p.reroute(next, now)
 		log.Info("producer: stream looked at", "shards", len(next.lanes), "auto", l.facts.auto, "max_record_bytes", l.facts.maxRecord)
-	} else if l.err == nil {
+	} else if l.err == nil && !routine {
 		p.loads++
 	}
 	p.settleKnown(now)
@@ -125,6 +131,19 @@ func (p *Producer) loaded(l loaded, now instant) {
 			p.poke(l) // it may go, if the map has failed
 		}
 	}
+	for _, looked := range p.asked {
+		close(looked)
+	}
+	p.asked = nil
+}
+
+// info is what Events.Stream is told.
+func (l *loaded) info() StreamInfo {
+	info := StreamInfo{Auto: l.facts.auto, MaxRecordBytes: l.facts.maxRecord, Err: l.err, DescribeErr: l.factsErr}
+	if l.err == nil {
+		info.Shards = l.shards.Len()
+	}
+	return info
 }
 
 // settleKnown judges those that wait for a map although the shard they landed on

@@ -31,6 +31,7 @@ type Producer struct {
 	waiters sync.Pool // of *waiter
 	counts  counters
 	ids     ids
+	looked  atomic.Int64 // instant of the end of the last look at the stream
 
 	// From everybody to the flusher: set something, then signal wake.
 	ready   atomic.Pointer[lane] // lanes to look at, linked by next
@@ -53,8 +54,8 @@ type inbox struct {
 	answers []*request
 	flushes []*ticket
 	loads   []loaded
-	needMap bool  // somebody waits for the stream's facts
-	abort   error // why a Close gave up waiting
+	asks    []chan struct{} // to be closed after the next look at the stream
+	abort   error           // why a Close gave up waiting
 }
 
 // New returns a Producer for a stream, given by name or ARN. It makes no call
@@ -252,31 +253,54 @@ func (p *Producer) waitForRoom(ctx context.Context, l *lane, cost int64) error {
 }
 
 // checkStream checks what depends on the stream: whether it takes a record
-// without a key, or one above 1 MiB. If that is not known yet it waits.
+// without a key, or one above 1 MiB. If that is not known, or known for long
+// enough to have changed, it waits for a look at the stream.
 func (p *Producer) checkStream(ctx context.Context, r *Record, rt *routes) (*routes, error) {
-	if ctx != nil && r.size() <= maxRecordBytes {
-		for !rt.known {
-			p.inbox.mu.Lock()
-			p.inbox.needMap = true
-			p.inbox.mu.Unlock()
-			p.signal(nil)
-			select {
-			case <-rt.replaced:
-			case <-p.closing:
-				return rt, ErrClosed
-			case <-ctx.Done():
-				return rt, context.Cause(ctx)
-			}
-			rt = p.routes.Load()
+	if r.size() <= maxRecordBytes && (!rt.known || rt.refuses(r) != nil && p.stale()) {
+		if err := p.ask(ctx); err != nil {
+			return rt, err
 		}
+		rt = p.routes.Load()
 	}
-	if r.PartitionKey == "" && !rt.auto {
-		return rt, &RecordError{"PartitionKey", "empty", "must have 1 to 256 characters"}
+	return rt, rt.refuses(r)
+}
+
+// refuses returns why the stream does not take a record, as far as is known.
+func (f *facts) refuses(r *Record) error {
+	if r.PartitionKey == "" && !f.auto {
+		return &RecordError{"PartitionKey", "empty", "must have 1 to 256 characters"}
 	}
-	if n := r.size(); n > rt.maxRecord {
-		return rt, tooLarge(n, rt.maxRecord)
+	if n := r.size(); n > f.maxRecord {
+		return tooLarge(n, f.maxRecord)
 	}
-	return rt, nil
+	return nil
+}
+
+// staleness is how old knowledge may be that has a record refused.
+const staleness = 10 * time.Second
+
+func (p *Producer) stale() bool {
+	return p.now() >= instant(p.looked.Load()).after(staleness)
+}
+
+// ask has the stream looked at, and waits for it unless ctx is nil.
+func (p *Producer) ask(ctx context.Context) error {
+	looked := make(chan struct{})
+	p.inbox.mu.Lock()
+	p.inbox.asks = append(p.inbox.asks, looked)
+	p.inbox.mu.Unlock()
+	p.signal(nil)
+	if ctx == nil {
+		return nil
+	}
+	select {
+	case <-looked:
+		return nil
+	case <-p.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Flush sends what was put before it without waiting for company, and returns

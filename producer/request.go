@@ -125,6 +125,9 @@ func (p *Producer) launch(ctx context.Context, r *request, now instant) {
 	for _, q := range r.parcels {
 		p.countStart(q, now)
 	}
+	if i := p.opts.RefreshInterval; i > 0 && now >= p.loadStart.after(i) && p.loadAt == never && !p.loading {
+		p.loadAt, p.routine = now, true
+	}
 	p.senders.Go(func() { p.send(ctx, r) })
 }
 
@@ -156,15 +159,14 @@ func (p *Producer) expireLane(l *lane, now instant) {
 		l.takeOpen()
 	}
 	queue := l.queue
-	l.queue, l.queueBytes = nil, 0
+	l.queue, l.queueBytes, l.queueExp = nil, 0, never
 	for _, q := range queue {
 		if q.expires <= now {
 			if q = p.sift(q, now); q == nil {
 				continue
 			}
 		}
-		l.queue = append(l.queue, q)
-		l.queueBytes += q.size()
+		l.enqueue(q)
 	}
 }
 

@@ -92,6 +92,7 @@ func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 		tally:     new(tally),
 		openDue:   never,
 		openExp:   never,
+		queueExp:  never,
 		wake:      never,
 		index:     -1,
 	}
@@ -146,7 +147,7 @@ func (p *Producer) reroute(next *routes, now instant) {
 			q.rank = oldest
 		}
 		homeless = append(homeless, l.queue...)
-		l.queue, l.queueBytes = nil, 0
+		l.queue, l.queueBytes, l.queueExp = nil, 0, never
 		p.lanes.remove(l)
 	}
 	slices.SortStableFunc(homeless, func(a, b *parcel) int { return cmp.Compare(a.rank, b.rank) })

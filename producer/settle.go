@@ -39,8 +39,12 @@ func (p *Producer) settleFailed(r *request, now instant) {
 		p.split(r)
 		return
 	}
-	if r.attempt.Code == "ResourceNotFoundException" && p.state != aborted {
+	switch {
+	case p.state == aborted:
+	case r.attempt.Code == "ResourceNotFoundException":
 		p.dropMap(now)
+	case f == faultRefused && r.parcels[0].lane.kind == spreadLane:
+		p.refresh(now) // it may want partition keys again
 	}
 	attempts := []Attempt{r.attempt}
 	for i, q := range r.parcels {
