@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/hostload"
 	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 	"github.com/kinesis-go/kinesis/lease"
@@ -71,6 +72,7 @@ func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Op
 	c := &Consumer{client: client, stream: ref, opts: o}
 	c.leases, err = lease.New(store, &source{client: client, stream: ref, start: o.Start}, func(l *lease.Options) {
 		l.Logger = o.Logger
+		l.Load = hostload.New().CPU
 		if o.Lease != nil {
 			o.Lease(l)
 		}
@@ -152,9 +154,9 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 		s := &Shard{
 			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
 			source: r, stored: from,
-			store: held.Checkpoint, failed: c.opts.checkpointFailed,
+			store: held.Checkpoint, prepare: held.Prepare, pending: held.Pending(), failed: c.opts.checkpointFailed,
 		}
-		err := handle(work, s, h)
+		err := s.settle(work, handle(work, s, h))
 		s.end()
 		r.stop()
 		var fatal *optionsError
@@ -240,6 +242,7 @@ func (c *Consumer) finish(fetch, work context.Context, held *lease.Held, s *Shar
 
 func (c *Consumer) poller(held *lease.Held, from checkpoint.Position) *poller {
 	return &poller{
+		heard: held.Since(), pin: held.Pin,
 		client: c.client, stream: c.stream, shardID: held.Shard().ID,
 		start: held.Stream().StartTime, interval: c.opts.PollInterval,
 		identity: held.Epoch().Owner, opts: &c.opts, from: from,

@@ -30,20 +30,25 @@ func newEachOptions(caller string, noFn bool, optFns []func(*EachOptions)) (Each
 	for _, fn := range optFns {
 		fn(&o)
 	}
-	var errs []error
+	err := o.validate()
 	if noFn {
-		errs = append(errs, fmt.Errorf("consumer: %s: fn is nil", caller))
+		err = errors.Join(fmt.Errorf("consumer: %s: fn is nil", caller), err)
 	}
+	if err != nil {
+		return o, &optionsError{err}
+	}
+	return o, nil
+}
+
+func (o *EachOptions) validate() error {
+	var errs []error
 	if o.CheckpointInterval < 0 || o.CheckpointInterval > time.Hour {
 		errs = append(errs, fmt.Errorf("consumer: CheckpointInterval is %v, want 0 to 1h", o.CheckpointInterval))
 	}
 	if o.CheckpointEvery < 0 {
 		errs = append(errs, fmt.Errorf("consumer: CheckpointEvery is %d, want 0 or more", o.CheckpointEvery))
 	}
-	if len(errs) > 0 {
-		return o, &optionsError{errors.Join(errs...)}
-	}
-	return o, nil
+	return errors.Join(errs...)
 }
 
 // EachRecord returns a [Handler] that calls fn with the records of a shard one

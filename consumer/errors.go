@@ -18,6 +18,10 @@ var (
 	// the shard goes on and nobody asked it to stop.
 	ErrReturnedEarly = errors.New("consumer: handler returned before the end of the shard")
 
+	// ErrUnfinished is what it counts as when a handler returns nil at the end of
+	// the shard while records are begun in [Completions] and not done.
+	ErrUnfinished = errors.New("consumer: handler returned before every record begun was done")
+
 	// ErrExited is what it counts as when a handler ends its goroutine by
 	// runtime.Goexit, as the Fatal methods of package testing do.
 	ErrExited = errors.New("consumer: handler called runtime.Goexit")

@@ -23,6 +23,8 @@ type Shard struct {
 	epoch      lease.Epoch
 	source     batchSource
 	store      func(context.Context, checkpoint.Position) error
+	prepare    func(ctx context.Context, p checkpoint.Position, state []byte) error
+	pending    *lease.Pending // announced before this tenure, nil if nothing was
 	failed     func(CheckpointFailedInfo)
 
 	// ended is set when the last batch has been asked past; read by the handler's
@@ -33,6 +35,7 @@ type Shard struct {
 	delivered checkpoint.Position // the newest record given to the handler
 	stored    checkpoint.Position // the newest position in the lease row
 	over      bool                // the handler has returned
+	finishing *Completions        // nil if the handler has asked for none
 }
 
 // A batchSource produces the batches of a shard in order.
@@ -60,7 +63,8 @@ func NewShard(stream, shardID string, batches []*Batch, end error, store func(co
 	}
 	return &Shard{
 		stream: stream, id: shardID, store: store, failed: func(CheckpointFailedInfo) {},
-		source: &sequence{batches, end}, stored: checkpoint.TrimHorizon,
+		prepare: func(context.Context, checkpoint.Position, []byte) error { return nil },
+		source:  &sequence{batches, end}, stored: checkpoint.TrimHorizon,
 	}
 }
 
@@ -99,7 +103,13 @@ func (s *Shard) Checkpointed() checkpoint.Position {
 func (s *Shard) Batches(ctx context.Context) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		for {
-			b, err := s.next(ctx, time.Time{})
+			finishing := s.completions()
+			b, err := s.next(ctx, finishing.wakeAt())
+			if b == nil && err == nil {
+				if err = finishing.storeDue(ctx); err == nil {
+					continue
+				}
+			}
 			if errors.Is(err, io.EOF) {
 				return
 			}
@@ -171,33 +181,10 @@ func (s *Shard) isOver() bool {
 // not be stored: then the shard is still held, the call may be repeated, and
 // [Events.CheckpointFailed] has been told.
 func (s *Shard) Checkpoint(ctx context.Context, p checkpoint.Position) error {
-	s.mu.Lock()
-	delivered, stored, over := s.delivered, s.stored, s.over
-	s.mu.Unlock()
-	refuse := func(reason string, bound checkpoint.Position) error {
-		return &CheckpointError{ShardID: s.id, Position: p.String(), Bound: bound.String(), Reason: reason}
-	}
-	switch {
-	case over:
-		return refuse("handler has returned", stored)
-	case !p.IsRecord():
-		return refuse("not a record", delivered)
-	case p == stored:
-		return nil
-	case p.Compare(delivered) > 0:
-		return refuse("not delivered yet", delivered)
-	case p.Compare(stored) < 0:
-		return refuse("moves back", stored)
-	}
-	err := s.store(ctx, p)
-	var back *lease.BackwardsError
-	switch {
-	case errors.As(err, &back): // by a call beside this one
-		return refuse("moves back", back.Stored)
-	case errors.Is(err, lease.ErrLost) || errors.Is(err, lease.ErrFinished):
+	if again, err := s.admit(p); again || err != nil {
 		return err
-	case err != nil:
-		s.failed(CheckpointFailedInfo{Stream: s.stream, ShardID: s.id, Position: p, Err: err})
+	}
+	if err := s.told(p, s.store(ctx, p)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -206,6 +193,66 @@ func (s *Shard) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 		s.stored = p
 	}
 	return nil
+}
+
+// Prepare announces that p is about to be stored, the first phase of a checkpoint
+// in two; [Shard.Checkpoint] of p is the second. If this worker dies between the
+// two, whoever has the shard next finds p and state in [Shard.Pending], and can
+// tell whether what belongs to p, say a transaction in another system, was
+// completed. Reading starts behind the position stored all the same.
+//
+// State is the application's own, at most lease.MaxPendingState bytes. The errors
+// are those of Checkpoint.
+func (s *Shard) Prepare(ctx context.Context, p checkpoint.Position, state []byte) error {
+	if again, err := s.admit(p); again || err != nil {
+		return err
+	}
+	return s.told(p, s.prepare(ctx, p, state))
+}
+
+// Pending returns what an earlier tenure announced by [Shard.Prepare] and did not
+// store, by a Java worker too, and false if nothing.
+func (s *Shard) Pending() (p checkpoint.Position, state []byte, ok bool) {
+	if s.pending == nil {
+		return checkpoint.Position{}, nil, false
+	}
+	return s.pending.At, s.pending.State, true
+}
+
+// admit judges whether p may be stored. Again means that it is.
+func (s *Shard) admit(p checkpoint.Position) (again bool, err error) {
+	s.mu.Lock()
+	delivered, stored, over := s.delivered, s.stored, s.over
+	s.mu.Unlock()
+	switch {
+	case over:
+		return false, s.refused(p, "handler has returned", stored)
+	case !p.IsRecord():
+		return false, s.refused(p, "not a record", delivered)
+	case p == stored:
+		return true, nil
+	case p.Compare(delivered) > 0:
+		return false, s.refused(p, "not delivered yet", delivered)
+	case p.Compare(stored) < 0:
+		return false, s.refused(p, "moves back", stored)
+	}
+	return false, nil
+}
+
+// told turns the answer of the lease to p into what a handler is told.
+func (s *Shard) told(p checkpoint.Position, err error) error {
+	var back *lease.BackwardsError
+	switch {
+	case errors.As(err, &back): // by a call beside this one
+		return s.refused(p, "moves back", back.Stored)
+	case err != nil && !errors.Is(err, lease.ErrLost) && !errors.Is(err, lease.ErrFinished):
+		s.failed(CheckpointFailedInfo{Stream: s.stream, ShardID: s.id, Position: p, Err: err})
+	}
+	return err
+}
+
+func (s *Shard) refused(p checkpoint.Position, reason string, bound checkpoint.Position) error {
+	return &CheckpointError{ShardID: s.id, Position: p.String(), Bound: bound.String(), Reason: reason}
 }
 
 // A sequence is a batchSource of ready batches.
