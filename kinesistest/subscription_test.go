@@ -11,7 +11,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/schemas"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
 	"github.com/kinesis-go/kinesis/kinesistest"
 )
@@ -61,12 +63,16 @@ var latest = types.StartingPosition{Type: types.ShardIteratorTypeLatest}
 var horizon = types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}
 
 func (c *fan) try(shard string, from types.StartingPosition) (*kinesis.SubscribeToShardEventStream, error) {
-	out, err := c.client.SubscribeToShard(c.Context(), &kinesis.SubscribeToShardInput{ConsumerARN: &c.arn, ShardId: &shard, StartingPosition: &from})
+	out, err := c.client.SubscribeToShard(c.Context(), &kinesis.SubscribeToShardInput{ConsumerARN: &c.arn, ShardId: &shard, StartingPosition: &from}, oneProtocol)
 	if err != nil {
 		return nil, err
 	}
 	return out.GetStream(), nil
 }
+
+// oneProtocol gives a call its own decoder: those of one client share one, which
+// the race detector reports of two subscriptions (smithy-go#714).
+func oneProtocol(o *kinesis.Options) { o.Protocol = awsjson.New11(schemas.Kinesis_20131202) }
 
 // subscribe opens a subscription, which the caller closes.
 func (c *fan) subscribe(shard string, from types.StartingPosition) *kinesis.SubscribeToShardEventStream {
