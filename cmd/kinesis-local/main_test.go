@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"os"
@@ -59,6 +61,58 @@ func TestServesUntilToldToEnd(t *testing.T) {
 	}
 }
 
+// The certificate that it makes is enough to trust it.
+func TestServesTLS(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	status := make(chan int)
+	go func() {
+		status <- run(ctx, []string{"-listen", "127.0.0.1:0", "-tls-listen", "127.0.0.1:0"}, w, io.Discard)
+		w.Close()
+	}()
+	lines := bufio.NewReader(r)
+	var words [2][]string
+	for i := range words {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		words[i] = strings.Fields(line)
+	}
+	plain, secure, certificate := words[0][5], words[1][5], words[1][len(words[1])-1]
+	if !strings.HasPrefix(secure, "https://127.0.0.1:") || certificate != secure+"/certificate.pem" {
+		t.Fatalf("TLS at %s, certificate at %s", secure, certificate)
+	}
+	resp, err := http.Get(plain + "/certificate.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	pem, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		t.Fatalf("certificate %q", pem)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	again, err := (&http.Client{Transport: transport}).Get(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Body.Close()
+	if again.ProtoMajor != 2 {
+		t.Errorf("HTTP/%d over TLS", again.ProtoMajor)
+	}
+	cancel()
+	if got := <-status; got != 0 {
+		t.Errorf("run = %d, want 0", got)
+	}
+}
+
 func TestEndsOnSignals(t *testing.T) {
 	t.Parallel()
 	exe, err := os.Executable()
@@ -110,6 +164,13 @@ func TestFlags(t *testing.T) {
 		{"-region a:b", 2, "-region"},
 		{"-shard-limit -1", 2, "-shard-limit"},
 		{"-window -1s", 2, "-window"},
+		{"-listen= -tls-listen 127.0.0.1:0", 0, ""},
+		{"-listen=", 2, "-tls-listen"},
+		{"-listen 127.0.0.1:0 -tls-listen 127.0.0.1:99999", 1, "-tls-listen"},
+		{"-tls-listen 127.0.0.1:0 -cert a", 2, "-key"},
+		{"-tls-listen 127.0.0.1:0 -key a", 2, "-cert"},
+		{"-cert a -key b", 2, "-tls-listen"},
+		{"-tls-listen 127.0.0.1:0 -cert nowhere -key nowhere", 2, "nowhere"},
 		{"-stream clicks", 2, "-stream"},
 		{"-stream clicks=many", 2, "-stream"},
 		{"-stream clicks=0", 2, "-stream"},
