@@ -56,6 +56,11 @@ type poller struct {
 	fetched bool
 	heard   time.Time // when the shard last answered, by its clock if it tells
 
+	// pin stores what LATEST stands for in the lease; unpinned is that while it is
+	// not stored.
+	pin      func(ctx context.Context, at time.Time) error
+	unpinned time.Time
+
 	// sought is the record the next page must begin with, zero if there is none.
 	sought checkpoint.Position
 
@@ -106,6 +111,7 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 		}
 		p.iterator = it
 	}
+	p.pinStart(ctx)
 	out, err := p.client.GetRecords(ctx, &kinesis.GetRecordsInput{
 		ShardIterator: p.iterator,
 		StreamARN:     p.stream.arnOnly(),
@@ -209,7 +215,22 @@ func (p *poller) open(ctx context.Context) (*string, error) {
 	if out.ShardIterator == nil {
 		return nil, fmt.Errorf("consumer: GetShardIterator of %s returned no iterator", p.shardID)
 	}
+	if in.ShardIteratorType == types.ShardIteratorTypeLatest {
+		p.heard = p.called
+		if at, ok := middleware.GetServerTime(out.ResultMetadata); ok {
+			p.heard = at
+		}
+		p.unpinned = p.heard
+	}
 	return out.ShardIterator, nil
+}
+
+// pinStart stores where the shard begins for a worker that takes it over before
+// the first checkpoint. What fails is tried again with the next page.
+func (p *poller) pinStart(ctx context.Context) {
+	if p.pin != nil && !p.unpinned.IsZero() && p.pin(ctx, p.unpinned) == nil {
+		p.unpinned = time.Time{}
+	}
 }
 
 // childrenAtEnd returns the shards that continue this one. Not every server

@@ -20,11 +20,11 @@ type Start struct {
 // FromTrimHorizon starts with the oldest record the stream still has.
 func FromTrimHorizon() Start { return Start{} }
 
-// FromLatest starts with the records put after the shard is first read. Kinesis
-// judges that place anew each time, so until the first checkpoint of a shard every
-// worker that takes it over starts behind what was put before: records put while
-// the application starts, or while the shard changes hands, may be missed. Use
-// FromTime with one time for all workers to miss none.
+// FromLatest starts with the records put after the shard is first read. That
+// moment is kept in the shard's lease, to the second before: a worker that takes
+// the shard over before its first checkpoint begins there. A worker of the KCL
+// does not know it and starts behind what was put before. Records put while the
+// application starts may be missed; use FromTime to miss none.
 func FromLatest() Start { return Start{at: checkpoint.Latest} }
 
 // FromTime starts with the records that arrived at t or later, by the service's

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -44,10 +45,11 @@ type Options struct {
 	BalanceThreshold float64
 
 	// Load measures how busy the machine is: the percentage of its processor used
-	// since the last call, 0 to 100, and whether that is known. It is called every
-	// 30 seconds, and the leader gives a busier worker less to read. Default nil:
-	// leases are balanced by their throughput and number alone.
-	Load func() (percent float64, ok bool)
+	// since the last call, 0 to 100; what the first call returns is not used. It is
+	// called every 30 seconds, and the leader gives a worker on a slower machine
+	// less to read. Default nil: leases are balanced by their throughput and number
+	// alone.
+	Load func(ctx context.Context) (percent float64, err error)
 
 	// MaxLoad is the end of this worker's operating range: while Load is above it
 	// the leader takes leases away. Default 100, the KCL's; range 1 to 100.

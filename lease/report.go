@@ -20,14 +20,14 @@ type reporter struct {
 const measureEvery = 10 * time.Second
 
 // measure takes the mean of the processor's use since the last one.
-func (r *reporter) measure(now time.Time, load func() (percent float64, ok bool)) {
+func (r *reporter) measure(ctx context.Context, now time.Time, load func(context.Context) (float64, error)) {
 	if load == nil || now.Sub(r.measured) < measureEvery {
 		return
 	}
 	first := r.measured.IsZero() // it only begins the first interval
 	r.measured = now
-	percent, ok := load()
-	if first || !ok || !(percent >= 0) {
+	percent, err := load(ctx)
+	if first || err != nil || !(percent >= 0) {
 		return
 	}
 	percent = math.Round(min(percent, maxPercent)*1e6) / 1e6
@@ -52,10 +52,10 @@ func (r *reporter) row(now time.Time, id, run string, maxLoad float64) Worker {
 // report writes the worker row.
 func (m *member) report(ctx context.Context) error {
 	now := time.Now()
-	m.reporter.measure(now, m.options.Load)
-	row := m.reporter.row(now, m.id, m.runID, m.options.MaxLoad)
 	call, cancel := context.WithTimeout(ctx, m.timing.call)
 	defer cancel()
+	m.reporter.measure(call, now, m.options.Load)
+	row := m.reporter.row(now, m.id, m.runID, m.options.MaxLoad)
 	err := m.store.PutWorker(call, row)
 	switch {
 	case errors.Is(err, ErrWorkerID) || errors.Is(err, ErrUnsupported):
