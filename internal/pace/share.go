@@ -17,9 +17,10 @@ const (
 	shareRest = 10 * time.Second
 
 	// shareCurve is how steeply a share climbs, per second cubed: from the floor
-	// it is half way back after 6 s and back after 27 s, and it takes 11 s to get
-	// back to a quarter of the limit.
-	shareCurve = 5e-5
+	// it is half way back after 3 s and back after 15 s, and it takes 6 s to get
+	// back to a quarter of the limit. The steeper, the sooner users get equal
+	// parts and the more they are throttled.
+	shareCurve = 3e-4
 )
 
 // A Share is how much of a limit one of its users allows itself, when nobody

@@ -46,11 +46,11 @@ func TestShareSurvivesAnOutage(t *testing.T) {
 		t.Errorf("At = %v at the end of an outage, want the floor", got)
 	}
 	s.Passed(now)
-	if got := s.At(now.Add(6 * time.Second)); got < 0.5 {
-		t.Errorf("At = %v six seconds later, want at least half", got)
+	if got := s.At(now.Add(3200 * time.Millisecond)); got < 0.5 {
+		t.Errorf("At = %v three seconds later, want at least half", got)
 	}
-	if got := s.At(now.Add(27 * time.Second)); got < 0.99 {
-		t.Errorf("At = %v 27 seconds later", got)
+	if got := s.At(now.Add(15 * time.Second)); got < 0.99 {
+		t.Errorf("At = %v 15 seconds later", got)
 	}
 }
 
@@ -119,7 +119,7 @@ func converge(t *testing.T, users int, burst, own float64) {
 	use := sum / (mib * own * end.Sub(warm).Seconds())
 	lost := float64(throttled) / float64(tried)
 	t.Logf("use %.3f, throttled %.3f, most/least %.2f", use, lost, most/least)
-	if use < 0.9 || lost > 0.1 || most/least > 2 {
+	if use < 0.9 || lost > 0.15 || most/least > 2 {
 		t.Errorf("use %.3f, throttled %.3f, most/least %.2f", use, lost, most/least)
 	}
 }

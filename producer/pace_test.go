@@ -1,0 +1,92 @@
+package producer_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kinesis-go/kinesis/kinesistest"
+	"github.com/kinesis-go/kinesis/producer"
+)
+
+// Several producers that know nothing of each other saturate one shard: they use
+// it nearly fully, in nearly equal parts, and are seldom throttled.
+func TestProducersShareAShard(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		producers int
+		aggregate bool
+		latency   time.Duration
+
+		warm, measured time.Duration
+	}{
+		{2, true, 15 * time.Millisecond, time.Minute, 2 * time.Minute},
+		{4, true, 0, time.Minute, 2 * time.Minute},
+		{2, false, 15 * time.Millisecond, 20 * time.Second, 30 * time.Second},
+	} {
+		t.Run(fmt.Sprintf("%d producers, aggregate %v", tt.producers, tt.aggregate), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newServer(t, 1)
+				w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", DelayAfter: tt.latency})
+				var ps []*producer.Producer
+				for i := range tt.producers {
+					p, err := producer.New(w.client, stream, func(o *producer.Options) {
+						o.Aggregate, o.MaxBufferedBytes, o.RecordTTL = tt.aggregate, 256<<10, time.Hour
+						o.ProducerID = fmt.Sprint("producer-", i)
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					ps = append(ps, p)
+				}
+				size := 10_000
+				if !tt.aggregate {
+					size = 10
+				}
+				warm := saturate(t, ps, size, tt.warm)
+				end := saturate(t, ps, size, tt.measured)
+				used, throttled, kinesis, least, most := 0.0, int64(0), int64(0), 1e18, 0.0
+				for i := range ps {
+					part := float64(end[i].Bytes-warm[i].Bytes) / (1 << 20)
+					if !tt.aggregate {
+						part = float64(end[i].KinesisRecords-warm[i].KinesisRecords) / 1000
+					}
+					part /= tt.measured.Seconds()
+					used, least, most = used+part, min(least, part), max(most, part)
+					throttled += end[i].Throttled - warm[i].Throttled
+					kinesis += end[i].KinesisRecords - warm[i].KinesisRecords
+				}
+				lost := float64(throttled) / float64(throttled+kinesis)
+				t.Logf("used %.3f of the shard, throttled %.3f, most/least %.2f", used, lost, most/least)
+				if used < 0.9 || lost > 0.1 || most/least > 2 {
+					t.Errorf("used %.3f of the shard, throttled %.3f, most/least %.2f", used, lost, most/least)
+				}
+				for _, p := range ps {
+					if err := p.Close(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// saturate puts as much as each producer takes, for a while, and returns their
+// counts.
+func saturate(t *testing.T, ps []*producer.Producer, size int, d time.Duration) []producer.Stats {
+	t.Helper()
+	data := make([]byte, size)
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for _, p := range ps {
+			for p.TryPut(producer.Record{PartitionKey: "k", Data: data}, nil) == nil {
+			}
+		}
+	}
+	stats := make([]producer.Stats, len(ps))
+	for i, p := range ps {
+		stats[i] = p.Stats()
+	}
+	return stats
+}
