@@ -42,8 +42,10 @@
 //
 // # Limits
 //
-// The caller needs, on the table and its index, the permissions CreateTable,
-// DescribeTable, UpdateTable, GetItem, PutItem, UpdateItem, DeleteItem, Query
-// and Scan; and DescribeTable and GetItem on <application>-CoordinatorState,
-// which need not exist.
+// The caller needs, on the table and its index, the permissions DescribeTable,
+// GetItem, PutItem, UpdateItem, DeleteItem, Query and Scan; DescribeTable and
+// GetItem on <application>-CoordinatorState, which need not exist; and, unless
+// Options.MustExist, CreateTable (with TagResource for tags), UpdateTable for a
+// table without the index, and UpdateContinuousBackups for backups. A tool that
+// looks needs DescribeTable, GetItem and Scan.
 package dynamo

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +25,76 @@ type Options struct {
 	// CreateTimeout bounds how long Open waits until a table it needs is active.
 	// Default 10m; at least 1s.
 	CreateTimeout time.Duration
+
+	// MustExist makes Open change nothing: a table that is missing is an error, and
+	// one without the index is scanned. It serves tools that look, and workers that
+	// may not call CreateTable and UpdateTable. Default false.
+	MustExist bool
+
+	// What follows holds for a table that Open creates. One that exists is taken as
+	// it is.
+
+	// Provisioned bills the table and its index by capacity. Default nil: on demand,
+	// which costs less unless the fleet is large and steady.
+	Provisioned *Capacity
+
+	// DeletionProtection refuses to delete the table. Default false.
+	DeletionProtection bool
+
+	// KMSKey encrypts the table with a key of AWS KMS: its id, ARN or alias, such as
+	// "alias/aws/dynamodb" for the account's own. Default: a key of DynamoDB's.
+	KMSKey string
+
+	// Tags are put on the table, at most 50. Default none.
+	Tags map[string]string
+
+	// PointInTimeRecovery keeps backups of the last 35 days. As with the KCL it is
+	// switched on at every start, on a table that exists too; false leaves it as
+	// it is. It needs the permission UpdateContinuousBackups. Default false.
+	PointInTimeRecovery bool
+}
+
+// A Capacity is what is provisioned for a table, in units per second, and for
+// its index the same. A fleet with L leases and the failover time F writes 2.5·L/F
+// times a second.
+type Capacity struct {
+	Read, Write int64 // at least 1
+}
+
+const maxTags = 50
+
+// validate returns every fault at once.
+func (o *Options) validate() error {
+	checks := []struct {
+		bad         bool
+		field, want string
+		value       any
+	}{
+		{!tableName(o.TableName), "TableName", "3 to 255 letters, digits, '_', '-', '.'", fmt.Sprintf("%.80q", o.TableName)},
+		{o.CreateTimeout < time.Second, "CreateTimeout", "at least 1s", o.CreateTimeout},
+		{o.Provisioned != nil && o.Provisioned.Read < 1, "Provisioned.Read", "at least 1", o.capacity().Read},
+		{o.Provisioned != nil && o.Provisioned.Write < 1, "Provisioned.Write", "at least 1", o.capacity().Write},
+		{len(o.Tags) > maxTags, "Tags", fmt.Sprintf("at most %d", maxTags), len(o.Tags)},
+	}
+	var errs []error
+	for _, c := range checks {
+		if c.bad {
+			errs = append(errs, fmt.Errorf("dynamo: %s: %v, want %s", c.field, c.value, c.want))
+		}
+	}
+	for key := range o.Tags {
+		if key == "" || strings.HasPrefix(key, "aws:") {
+			errs = append(errs, fmt.Errorf("dynamo: Tags: key %.80q, want one that is not empty and not of aws:", key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) capacity() Capacity {
+	if o.Provisioned == nil {
+		return Capacity{}
+	}
+	return *o.Provisioned
 }
 
 // A Store keeps the rows of one application in a DynamoDB table. It implements
@@ -31,7 +103,7 @@ type Store struct {
 	client      DynamoDBAPI
 	application string
 	table       string
-	timeout     time.Duration
+	options     Options
 
 	mu    sync.Mutex // guards index
 	index indexState
@@ -45,23 +117,18 @@ func New(client DynamoDBAPI, application string, optFns ...func(*Options)) (*Sto
 	for _, fn := range optFns {
 		fn(&o)
 	}
-	var errs []error
+	err := o.validate()
 	if client == nil {
-		errs = append(errs, errors.New("dynamo: client is nil, want a DynamoDB client"))
+		err = errors.Join(err, errors.New("dynamo: client is nil, want a DynamoDB client"))
 	}
 	if application == "" {
-		errs = append(errs, errors.New("dynamo: application: empty, want its name"))
+		err = errors.Join(err, errors.New("dynamo: application: empty, want its name"))
 	}
-	if !tableName(o.TableName) {
-		errs = append(errs, fmt.Errorf("dynamo: TableName: %.80q, want 3 to 255 letters, digits, '_', '-', '.'", o.TableName))
+	if err != nil {
+		return nil, err
 	}
-	if o.CreateTimeout < time.Second {
-		errs = append(errs, fmt.Errorf("dynamo: CreateTimeout: %v, want at least 1s", o.CreateTimeout))
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return &Store{client: client, application: application, table: o.TableName, timeout: o.CreateTimeout}, nil
+	o.Tags = maps.Clone(o.Tags)
+	return &Store{client: client, application: application, table: o.TableName, options: o}, nil
 }
 
 func tableName(s string) bool {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,30 +36,74 @@ const (
 // Open implements [lease.Store]: it creates the table with its index if there is
 // none, and waits until it is active.
 func (s *Store) Open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout,
-		fmt.Errorf("dynamo: table %s is not active after %v", s.table, s.timeout))
+	timeout := s.options.CreateTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("dynamo: table %s is not ready after %v", s.table, timeout))
 	defer cancel()
 	if err := s.refuseLegacy(ctx); err != nil {
 		return err
 	}
+	if err := s.awaitTable(ctx); err != nil {
+		return err
+	}
+	if s.options.PointInTimeRecovery && !s.options.MustExist {
+		return s.keepBackups(ctx)
+	}
+	return nil
+}
+
+// awaitTable waits until the table can be used.
+func (s *Store) awaitTable(ctx context.Context) error {
 	for wait := pollFirst; ; wait = min(2*wait, pollMost) {
 		table, err := s.describe(ctx, s.table)
 		if err != nil {
 			return err
 		}
-		if table == nil {
+		switch {
+		case table != nil:
+			if ready, err := s.inspect(ctx, table); ready || err != nil {
+				return err
+			}
+		case s.options.MustExist:
+			return fmt.Errorf("dynamo: table %s: there is none, and it must exist: %w", s.table, lease.ErrUnsupported)
+		default:
 			if err := s.create(ctx); err != nil {
 				return err
 			}
-		} else if ready, err := s.inspect(ctx, table); ready || err != nil {
+		}
+		if err := pause(ctx, wait); err != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+	}
+}
+
+// pause waits for d or for ctx's end, whose cause it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// keepBackups switches point-in-time recovery on. A table just created refuses it
+// for a while.
+func (s *Store) keepBackups(ctx context.Context) error {
+	for wait := pollFirst; ; wait = min(2*wait, pollMost) {
+		_, err := s.client.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
+			TableName:                        &s.table,
+			PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
+		})
+		switch {
+		case err == nil:
+			return nil
+		case !isCode(err, "ContinuousBackupsUnavailableException", "TableNotFoundException", "TableInUseException"):
+			return fmt.Errorf("dynamo: keep backups of table %s: %w", s.table, err)
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
 		}
 	}
 }
@@ -76,7 +122,8 @@ func (s *Store) describe(ctx context.Context, name string) (*types.TableDescript
 }
 
 func (s *Store) create(ctx context.Context) error {
-	_, err := s.client.CreateTable(ctx, &dynamodb.CreateTableInput{
+	o := &s.options
+	in := &dynamodb.CreateTableInput{
 		TableName:   &s.table,
 		BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{
@@ -88,13 +135,34 @@ func (s *Store) create(ctx context.Context) error {
 			IndexName: aws.String(indexName), KeySchema: indexKeys(),
 			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
 		}},
-	})
+	}
+	if c := o.Provisioned; c != nil {
+		in.BillingMode = types.BillingModeProvisioned
+		in.ProvisionedThroughput = &types.ProvisionedThroughput{ReadCapacityUnits: &c.Read, WriteCapacityUnits: &c.Write}
+		in.GlobalSecondaryIndexes[0].ProvisionedThroughput = in.ProvisionedThroughput
+	}
+	if o.DeletionProtection {
+		in.DeletionProtectionEnabled = aws.Bool(true)
+	}
+	if o.KMSKey != "" {
+		in.SSESpecification = &types.SSESpecification{Enabled: aws.Bool(true), SSEType: types.SSETypeKms}
+		if o.KMSKey != accountKey { // DynamoDB wants its own alias left out
+			in.SSESpecification.KMSMasterKeyId = &o.KMSKey
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(o.Tags)) {
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String(key), Value: aws.String(o.Tags[key])})
+	}
+	_, err := s.client.CreateTable(ctx, in)
 	var exists *types.ResourceInUseException
 	if err != nil && !errors.As(err, &exists) { // another worker was faster
 		return fmt.Errorf("dynamo: create table %s: %w", s.table, err)
 	}
 	return nil
 }
+
+// accountKey is the key that AWS manages for DynamoDB in every account.
+const accountKey = "alias/aws/dynamodb"
 
 func indexKeys() []types.KeySchemaElement {
 	return []types.KeySchemaElement{
@@ -114,7 +182,7 @@ func (s *Store) inspect(ctx context.Context, table *types.TableDescription) (rea
 	}
 	status, present := indexStatus(table)
 	s.setIndex(present && status == types.IndexStatusActive)
-	if present {
+	if present || s.options.MustExist {
 		return true, nil
 	}
 	_, err = s.client.UpdateTable(ctx, &dynamodb.UpdateTableInput{
@@ -129,10 +197,11 @@ func (s *Store) inspect(ctx context.Context, table *types.TableDescription) (rea
 			ProvisionedThroughput: indexThroughput(table),
 		}}},
 	})
-	if err != nil && !isCode(err, "ResourceInUseException", "ValidationException", "LimitExceededException") {
+	if err != nil && !isCode(err, "ResourceInUseException", "ValidationException", "LimitExceededException", "AccessDeniedException") {
 		return false, fmt.Errorf("dynamo: add the index %s to table %s: %w", indexName, s.table, err)
 	}
-	// A refusal means that it is being made, or cannot be: a scan does as well.
+	// A refusal means that it is being made, or cannot be, or not by this caller: a
+	// scan does as well.
 	return true, nil
 }
 
