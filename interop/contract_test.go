@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/kinesis-go/kinesis/kinesistest/contract"
 	"github.com/kinesis-go/kinesis/kinesistest"
+	"github.com/kinesis-go/kinesis/kinesistest/contract"
 )
 
 var (
@@ -62,6 +62,7 @@ func embedded(t *testing.T) (*kinesis.Client, *dynamodb.Client) {
 	srv := kinesistest.NewServer(func(o *kinesistest.Options) {
 		const window = 2 * time.Second
 		o.StreamCreating, o.StreamUpdating, o.StreamDeleting = window, window, window
+		o.ConsumerCreating, o.ConsumerDeleting = window, window
 		o.TableCreating, o.TableDeleting, o.IndexCreating = window, window, window
 	})
 	t.Cleanup(srv.Close)

@@ -28,6 +28,7 @@ import (
 func withWindows(o *kinesistest.Options) {
 	const window = 3 * time.Second
 	o.StreamCreating, o.StreamUpdating, o.StreamDeleting = window, window, window
+	o.ConsumerCreating, o.ConsumerDeleting = window, window
 	o.TableCreating, o.TableDeleting, o.IndexCreating = window, window, window
 }
 
