@@ -3,6 +3,7 @@ package dynamo
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,10 +20,12 @@ type (
 		ItemCount                 int
 		TableSizeBytes            int
 		ProvisionedThroughput     unitsDescription
-		BillingModeSummary        *billing           `json:",omitempty"`
-		TableClassSummary         *classSummary      `json:",omitempty"`
-		GlobalSecondaryIndexes    []indexDescription `json:",omitempty"`
-		LocalSecondaryIndexes     []indexDescription `json:",omitempty"`
+		BillingModeSummary        *billing            `json:",omitempty"`
+		TableClassSummary         *classSummary       `json:",omitempty"`
+		SSEDescription            *sealDescription    `json:",omitempty"`
+		OnDemandThroughput        *ceilingDescription `json:",omitempty"`
+		GlobalSecondaryIndexes    []indexDescription  `json:",omitempty"`
+		LocalSecondaryIndexes     []indexDescription  `json:",omitempty"`
 		DeletionProtectionEnabled bool
 	}
 	definition struct{ AttributeName, AttributeType string }
@@ -31,9 +34,15 @@ type (
 		BillingMode                       string
 		LastUpdateToPayPerRequestDateTime float64 `json:",omitempty"`
 	}
-	classSummary     struct{ TableClass string }
-	unitsDescription struct {
+	classSummary    struct{ TableClass string }
+	sealDescription struct{ Status, SSEType, KMSMasterKeyArn string }
+	// -1 is no bound.
+	ceilingDescription struct{ MaxReadRequestUnits, MaxWriteRequestUnits int }
+	unitsDescription   struct {
 		ReadCapacityUnits, WriteCapacityUnits, NumberOfDecreasesToday int
+
+		LastIncreaseDateTime float64 `json:",omitempty"`
+		LastDecreaseDateTime float64 `json:",omitempty"`
 	}
 	indexDescription struct {
 		IndexName             string
@@ -44,7 +53,8 @@ type (
 		Projection            projectionDescription
 		ItemCount             int
 		IndexSizeBytes        int
-		ProvisionedThroughput *unitsDescription `json:",omitempty"`
+		ProvisionedThroughput *unitsDescription   `json:",omitempty"`
+		OnDemandThroughput    *ceilingDescription `json:",omitempty"`
 	}
 	projectionDescription struct {
 		ProjectionType   string
@@ -74,6 +84,11 @@ func (s *Service) describe(t *table, now time.Time) *tableDescription {
 	} else if !t.billedAt.IsZero() {
 		d.BillingModeSummary = &billing{"PROVISIONED", seconds(t.billedAt)}
 	}
+	d.ProvisionedThroughput.NumberOfDecreasesToday = t.changed.on(now)
+	d.ProvisionedThroughput.LastIncreaseDateTime = seconds(t.changed.raised)
+	d.ProvisionedThroughput.LastDecreaseDateTime = seconds(t.changed.lowered)
+	d.OnDemandThroughput = t.ceiling.ceiling()
+	d.SSEDescription = s.describeSeal(t.sealed)
 	if t.class != "" {
 		d.TableClassSummary = &classSummary{t.class}
 	}
@@ -99,6 +114,7 @@ func (s *Service) describeIndex(t *table, ix *index, now time.Time) indexDescrip
 	if !ix.local {
 		units := ix.units.describe()
 		d.ProvisionedThroughput = &units
+		d.OnDemandThroughput = ix.ceiling.ceiling()
 		d.IndexStatus = ix.status(now)
 		d.Backfilling = d.IndexStatus == "CREATING" && t.status(now) != "CREATING"
 	}
@@ -115,6 +131,34 @@ func (k schema) describe() []keyElement {
 
 func (u throughput) describe() unitsDescription {
 	return unitsDescription{ReadCapacityUnits: u.read, WriteCapacityUnits: u.write}
+}
+
+// ceiling describes an OnDemandThroughput, nil if there is none.
+func (u throughput) ceiling() *ceilingDescription {
+	if u == (throughput{}) {
+		return nil
+	}
+	d := &ceilingDescription{u.read, u.write}
+	if u.read == 0 {
+		d.MaxReadRequestUnits = -1
+	}
+	if u.write == 0 {
+		d.MaxWriteRequestUnits = -1
+	}
+	return d
+}
+
+// describeSeal describes the key of a table, nil for the one that AWS owns.
+func (s *Service) describeSeal(k seal) *sealDescription {
+	switch {
+	case k.key == "":
+		return nil
+	case strings.HasPrefix(k.key, "arn:"):
+		return &sealDescription{"ENABLED", "KMS", k.key}
+	case strings.HasPrefix(k.key, "alias/"):
+		return &sealDescription{"ENABLED", "KMS", s.opts.Identity.ARN("kms", k.key)}
+	}
+	return &sealDescription{"ENABLED", "KMS", s.opts.Identity.ARN("kms", "key/"+k.key)}
 }
 
 // seconds is a time as the JSON protocol writes it, 0 for none.

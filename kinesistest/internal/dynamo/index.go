@@ -53,6 +53,8 @@ func (r *request) index(defs definitions, local bool) *index {
 	}
 	if !local {
 		ix.units = r.throughput()
+		ix.ceiling, _ = r.ceiling()
+		r.ignore("WarmThroughput")
 	}
 	r.fail(r.done())
 	return ix
@@ -168,28 +170,6 @@ func (ix *index) validIn(key schema) error {
 		return invalidf("Index KeySchema does not have the same leading hash key as table KeySchema for index: %s. index hash key: %s, table hash key: %s", ix.name, ix.key.hash.Name, key.hash.Name)
 	}
 	return nil
-}
-
-// throughput is a ProvisionedThroughput; zero for on-demand tables.
-type throughput struct{ read, write int }
-
-func (r *request) throughput() (u throughput) {
-	sub := r.object("ProvisionedThroughput")
-	if sub == nil {
-		return u
-	}
-	u.read, _ = sub.number("ReadCapacityUnits", 1)
-	u.write, _ = sub.number("WriteCapacityUnits", 1)
-	if sub.err == nil && (u.read == 0 || u.write == 0) {
-		if u.read == 0 {
-			sub.required("ReadCapacityUnits")
-		}
-		if u.write == 0 {
-			sub.required("WriteCapacityUnits")
-		}
-	}
-	r.fail(sub.done())
-	return u
 }
 
 // keyOf returns the attributes that name the item in a read of the table or

@@ -40,7 +40,7 @@ func (s *Service) batchWriteItem(r *request) (any, error) {
 	for i, c := range changes {
 		if err := s.admit(c.t, nil, c.hash(), true, now); err != nil {
 			refused = err
-			left[writes[i].given] = append(left[writes[i].given], writes[i].raw)
+			left[writes[i].given] = append(left[writes[i].given], writes[i].unprocessed())
 			continue
 		}
 		u := c.used()
@@ -69,7 +69,14 @@ func emptyBatch(tables *request) error {
 type batchWrite struct {
 	*write
 	given string // the table's name as the request gave it
-	raw   any    // the request's own words, for UnprocessedItems
+}
+
+// unprocessed returns the element for another request.
+func (w *batchWrite) unprocessed() any {
+	if w.put {
+		return map[string]any{"PutRequest": map[string]any{"Item": w.key}}
+	}
+	return map[string]any{"DeleteRequest": map[string]any{"Key": w.key}}
 }
 
 // batchOf reads the writes of a BatchWriteItem, table by table in order of
@@ -90,7 +97,7 @@ func (s *Service) batchOf(r *request, tables *request) ([]*batchWrite, error) {
 		}
 		for _, sub := range list {
 			w := &write{op: r.op, client: r.client, table: name}
-			one := &batchWrite{w, given, maps.Clone(sub.fields)}
+			one := &batchWrite{w, given}
 			put, del := sub.object("PutRequest"), sub.object("DeleteRequest")
 			switch {
 			case put != nil && del != nil:

@@ -24,7 +24,9 @@ func (s *Service) createTable(r *request) (any, error) {
 	t.class = r.enum("TableClass", "", "STANDARD", "STANDARD_INFREQUENT_ACCESS")
 	t.tags = r.tags()
 	r.noStream()
-	r.ignore("SSESpecification")
+	t.sealed, _ = r.sealed()
+	t.ceiling, _ = r.ceiling()
+	r.ignore("WarmThroughput")
 	t.indexes = append(r.indexes("GlobalSecondaryIndexes", t, maxGlobalIndexes), r.indexes("LocalSecondaryIndexes", t, maxLocalIndexes)...)
 	if err := r.done(); err != nil {
 		return nil, err

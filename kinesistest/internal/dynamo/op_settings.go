@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,14 +11,22 @@ import (
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
-// Settings of a table that other operations do not look at: they are stored
-// and read back. No item expires and nothing is backed up.
+// Settings of a table. Nothing is backed up: point-in-time recovery is stored
+// and read back.
 
 // A lifetime is a table's time-to-live setting.
 type lifetime struct {
 	attribute string
 	on        bool
+	since     time.Time // of the last change; zero if there was none
 }
+
+// lifetimeRest is how long a time-to-live setting stays before it can be
+// changed again.
+const lifetimeRest = time.Hour
+
+// maxRecoveryDays is how far back a table can be restored.
+const maxRecoveryDays = 35
 
 // recovery is a table's point-in-time recovery setting.
 type recovery struct {
@@ -35,11 +44,18 @@ func (s *Service) updateTimeToLive(r *request) (any, error) {
 		l.on, given = sub.bool("Enabled")
 		r.fail(sub.done())
 	}
-	if !given || l.attribute == "" || len(l.attribute) > 255 {
+	switch {
+	case !given:
 		r.required("TimeToLiveSpecification")
+	case l.attribute == "" || len(l.attribute) > 255:
+		r.violate(l.attribute, "TimeToLiveSpecification.attributeName", "Member must have length between 1 and 255")
 	}
-	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
+	return s.withTable(r, name, func(t *table, now time.Time) (any, error) {
 		switch {
+		case t.status(now) != "ACTIVE":
+			return nil, errInUse("Table is not in ACTIVE state: %s", name)
+		case t.lifetime.on == l.on && l.on && t.lifetime.attribute != l.attribute:
+			return nil, attr.Invalidf("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.lifetime.attribute)
 		case t.lifetime.on == l.on && l.on:
 			return nil, attr.Invalidf("TimeToLive is already enabled")
 		case t.lifetime.on == l.on:
@@ -47,7 +63,12 @@ func (s *Service) updateTimeToLive(r *request) (any, error) {
 		case !l.on && t.lifetime.attribute != l.attribute:
 			return nil, attr.Invalidf("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.lifetime.attribute)
 		}
+		if since := t.lifetime.since; !since.IsZero() && now.Sub(since) < lifetimeRest {
+			return nil, attr.Invalidf("Time to live has been modified multiple times within a fixed interval")
+		}
 		t.lifetime = l
+		t.lifetime.since = now
+		t.nextExpiry = time.Unix(0, 0) // look at all rows
 		return map[string]any{"TimeToLiveSpecification": map[string]any{"AttributeName": l.attribute, "Enabled": l.on}}, nil
 	})
 }
@@ -64,7 +85,7 @@ func (s *Service) describeTimeToLive(r *request) (any, error) {
 
 func (s *Service) updateContinuousBackups(r *request) (any, error) {
 	name := r.table(s.opts.Identity)
-	next := recovery{days: 35}
+	next := recovery{days: maxRecoveryDays}
 	given := false
 	if sub := r.object("PointInTimeRecoverySpecification"); sub != nil {
 		next.on, given = sub.bool("PointInTimeRecoveryEnabled")
@@ -73,8 +94,11 @@ func (s *Service) updateContinuousBackups(r *request) (any, error) {
 		}
 		r.fail(sub.done())
 	}
-	if !given || next.days > 35 {
+	switch {
+	case !given:
 		r.required("PointInTimeRecoverySpecification")
+	case next.days > maxRecoveryDays:
+		r.violate(next.days, "PointInTimeRecoverySpecification.recoveryPeriodInDays", fmt.Sprintf("Member must have value less than or equal to %d", maxRecoveryDays))
 	}
 	return s.withTable(r, name, func(t *table, now time.Time) (any, error) {
 		if next.since = t.recovery.since; !t.recovery.on {

@@ -14,6 +14,10 @@ type alteration struct {
 	defs    definitions
 	mode    string // BillingMode, "" if it stays
 	units   throughput
+	ceiling throughput
+	capped  bool // ceiling is given
+	sealed  seal
+	sealing bool // sealed is given
 	guarded *bool
 	class   string
 	creates []*request
@@ -53,8 +57,9 @@ func (r *request) alteration() *alteration {
 	}
 	a.class = r.enum("TableClass", "", "STANDARD", "STANDARD_INFREQUENT_ACCESS")
 	r.noStream()
-	sse := r.has("SSESpecification")
-	r.ignore("SSESpecification")
+	a.sealed, a.sealing = r.sealed()
+	a.ceiling, a.capped = r.ceiling()
+	r.ignore("WarmThroughput")
 	for _, sub := range r.objects("GlobalSecondaryIndexUpdates") {
 		kinds := 0
 		if c := sub.object("Create"); c != nil {
@@ -73,51 +78,81 @@ func (r *request) alteration() *alteration {
 			r.fail(invalidf("One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null"))
 		}
 	}
-	if a.mode == "" && a.units == (throughput{}) && a.guarded == nil && a.class == "" && !sse && len(a.creates)+len(a.updates)+len(a.deletes) == 0 {
+	if a.mode == "" && a.units == (throughput{}) && a.guarded == nil && a.class == "" && !a.sealing && !a.capped && len(a.creates)+len(a.updates)+len(a.deletes) == 0 {
 		r.fail(attr.Invalidf("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"))
 	}
 	return a
 }
 
-// alter checks the whole alteration, then applies it, and describes t in the
-// middle of the change.
-func (s *Service) alter(t *table, a *alteration, now time.Time) (*tableDescription, error) {
-	billed, err := t.billed(a)
-	if err != nil {
-		return nil, err
+// A revision is an alteration that was checked against its table.
+type revision struct {
+	*alteration
+	units   throughput // of the table, zero for on demand
+	defs    definitions
+	created *index
+	deleted *index
+	indexes map[*index]indexUnits
+}
+
+// indexUnits is the throughput of an index. Zero leaves what it has.
+type indexUnits struct{ units, ceiling throughput }
+
+// revise checks the whole of a.
+func (t *table) revise(a *alteration, now time.Time) (r revision, err error) {
+	r.alteration = a
+	if r.units, err = t.billed(a); err != nil {
+		return r, err
 	}
-	created, defs, err := t.newIndex(a)
-	if err != nil {
-		return nil, err
+	if r.created, r.defs, err = t.newIndex(a); err != nil {
+		return r, err
 	}
-	if created != nil {
-		if err := (&table{units: billed}).checkUnits(created); err != nil {
-			return nil, err
+	if r.created != nil {
+		if err := (&table{units: r.units}).checkUnits(r.created); err != nil {
+			return r, err
 		}
 	}
-	units, err := t.unitsOf(a)
-	if err != nil {
-		return nil, err
+	if r.indexes, err = t.unitsOf(a); err != nil {
+		return r, err
 	}
-	var deleted *index
 	for _, name := range a.deletes {
 		ix, ok := t.index(name)
 		if !ok || ix.local {
-			return nil, api.Errorf("ResourceNotFoundException", "Requested resource not found: Index: %s not found", name)
+			return r, api.Errorf("ResourceNotFoundException", "Requested resource not found: Index: %s not found", name)
 		}
-		deleted = ix
+		r.deleted = ix
 	}
+	for _, ix := range t.indexes {
+		bare := ix.units == (throughput{}) && r.indexes[ix].units == (throughput{})
+		if r.units != (throughput{}) && !ix.local && bare && ix != r.deleted {
+			return r, invalidf("ProvisionedThroughput must be specified for index: %s", ix.name)
+		}
+	}
+	return r, t.changed.check(t, r.units, now)
+}
 
+// alter checks the whole alteration, then applies it, and describes t in the
+// middle of the change.
+func (s *Service) alter(t *table, a *alteration, now time.Time) (*tableDescription, error) {
+	r, err := t.revise(a, now)
+	if err != nil {
+		return nil, err
+	}
 	until := now.Add(s.opts.CreateIndex)
-	if billed == (throughput{}) && t.units != billed {
+	if r.units == (throughput{}) && t.units != r.units {
 		t.billedAt = now
 		for _, ix := range t.indexes {
 			ix.units = throughput{}
 		}
 	}
-	t.units, t.defs, t.updatedAt = billed, defs, until
-	for ix, u := range units {
-		ix.units = u
+	t.changed.note(t.units, r.units, now)
+	t.units, t.defs, t.updatedAt = r.units, r.defs, until
+	for ix, u := range r.indexes {
+		if u.units != (throughput{}) {
+			ix.units = u.units
+		}
+		if u.ceiling != (throughput{}) {
+			ix.ceiling = u.ceiling
+		}
 	}
 	if a.guarded != nil {
 		t.guarded = *a.guarded
@@ -125,15 +160,21 @@ func (s *Service) alter(t *table, a *alteration, now time.Time) (*tableDescripti
 	if a.class != "" {
 		t.class = a.class
 	}
-	if created != nil {
-		created.readyAt = until
-		created.backfill(t)
-		t.indexes = append(t.indexes, created)
+	if a.sealing {
+		t.sealed = a.sealed
 	}
-	if deleted != nil {
-		deleted.goneAt = until
+	if a.capped {
+		t.ceiling = a.ceiling
 	}
-	return s.describeChange(t, created, now), nil
+	if r.created != nil {
+		r.created.readyAt = until
+		r.created.backfill(t)
+		t.indexes = append(t.indexes, r.created)
+	}
+	if r.deleted != nil {
+		r.deleted.goneAt = until
+	}
+	return s.describeChange(t, r.created, now), nil
 }
 
 // describeChange describes t as it is while the change goes on, also where
@@ -164,6 +205,11 @@ func (t *table) billed(a *alteration) (throughput, error) {
 		return throughput{}, invalidf("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
 	case mode == "PAY_PER_REQUEST":
 		return throughput{}, nil
+	case a.units != (throughput{}) && a.units == t.units:
+		return throughput{}, attr.Invalidf("The provisioned throughput for the table will not change. The requested value equals the current value. "+
+			"Current ReadCapacityUnits provisioned for the table: %[1]d. Requested ReadCapacityUnits: %[1]d. "+
+			"Current WriteCapacityUnits provisioned for the table: %[2]d. Requested WriteCapacityUnits: %[2]d. "+
+			"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.", t.units.read, t.units.write)
 	case a.units != (throughput{}):
 		return a.units, nil
 	case t.units == (throughput{}):
@@ -207,11 +253,16 @@ func (t *table) newIndex(a *alteration) (*index, definitions, error) {
 }
 
 // unitsOf returns the new throughput of the indexes that a updates.
-func (t *table) unitsOf(a *alteration) (map[*index]throughput, error) {
-	units := map[*index]throughput{}
+func (t *table) unitsOf(a *alteration) (map[*index]indexUnits, error) {
+	units := map[*index]indexUnits{}
 	for _, r := range a.updates {
 		name, _ := r.str("IndexName")
-		u := r.throughput()
+		var u indexUnits
+		u.units = r.throughput()
+		var capped bool
+		u.ceiling, capped = r.ceiling()
+		warm := r.has("WarmThroughput")
+		r.ignore("WarmThroughput")
 		if err := r.done(); err != nil {
 			return nil, err
 		}
@@ -219,7 +270,7 @@ func (t *table) unitsOf(a *alteration) (map[*index]throughput, error) {
 		if !ok || ix.local {
 			return nil, api.Errorf("ResourceNotFoundException", "Requested resource not found: Index: %s not found", name)
 		}
-		if u == (throughput{}) {
+		if u.units == (throughput{}) && !capped && !warm {
 			return nil, attr.Invalidf("ProvisionedThroughput must be specified for index: %s", name)
 		}
 		units[ix] = u

@@ -137,6 +137,8 @@ var operations = map[string]operation{
 	"DeleteItem":                (*Service).deleteItem,
 	"DeleteTable":               (*Service).deleteTable,
 	"DescribeContinuousBackups": (*Service).describeContinuousBackups,
+	"DescribeEndpoints":         (*Service).describeEndpoints,
+	"DescribeLimits":            (*Service).describeLimits,
 	"DescribeTable":             (*Service).describeTable,
 	"DescribeTimeToLive":        (*Service).describeTimeToLive,
 	"GetItem":                   (*Service).getItem,

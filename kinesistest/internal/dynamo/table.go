@@ -25,6 +25,8 @@ type table struct {
 	recovery   recovery
 
 	ceiling throughput // OnDemandThroughput; zero is none
+	sealed  seal
+	changed throughputChanges
 	meter   meter
 	hotKeys map[string]*meter // by sort key of the hash attribute
 	cooled  time.Time         // when hotKeys was last rid of idle ones

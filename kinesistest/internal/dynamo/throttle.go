@@ -172,22 +172,12 @@ func (s *Service) errThrottled(t *table, g gate, write bool) error {
 		reason += "Read"
 	}
 	e := api.Errorf(code, "%s", text)
-	e.Fields = map[string]any{"ThrottlingReasons": []any{map[string]any{"reason": reason + g.limit, "resource": arn}}}
-	return e
-}
-
-// isThrottle reports whether err came from admit.
-func isThrottle(err error) bool {
-	_, ok := asAPI(err).Fields["ThrottlingReasons"]
-	return ok
-}
-
-// of returns the units of one direction.
-func (u throughput) of(write bool) int {
-	if write {
-		return u.write
+	member := "ThrottlingReasons"
+	if code == "ThrottlingException" {
+		member = "throttlingReasons" // that error's members are in lower case
 	}
-	return u.read
+	e.Fields = map[string]any{member: []any{map[string]any{"reason": reason + g.limit, "resource": arn}}}
+	return e
 }
 
 func (l Limits) keyUnits(write bool) float64 {

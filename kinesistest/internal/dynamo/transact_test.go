@@ -3,12 +3,14 @@ package dynamo_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/anishathalye/porcupine"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -194,4 +196,118 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// A history of two rows: transactions that swap both counters, swaps of one,
+// and reads of both, by a transaction.
+type twoSwap struct {
+	a, b   int  // the counters it asks for; b is not asked for by one swap
+	single bool // a swap of the first row alone
+	read   bool
+}
+
+type twoSwapped struct {
+	won  bool
+	a, b int // what was read
+}
+
+var twoCounters = porcupine.Model{
+	Init: func() any { return [2]int{} },
+	Step: func(state, input, output any) (bool, any) {
+		n, in, out := state.([2]int), input.(twoSwap), output.(twoSwapped)
+		switch {
+		case in.read:
+			return n == [2]int{out.a, out.b}, n
+		case in.single && out.won:
+			return n[0] == in.a, [2]int{n[0] + 1, n[1]}
+		case in.single:
+			return n[0] != in.a, n
+		case out.won:
+			return n == [2]int{in.a, in.b}, [2]int{n[0] + 1, n[1] + 1}
+		}
+		return n != [2]int{in.a, in.b}, n
+	},
+	Equal: func(a, b any) bool { return a == b },
+	DescribeOperation: func(in, out any) string {
+		return fmt.Sprintf("%+v = %+v", in.(twoSwap), out.(twoSwapped))
+	},
+}
+
+func counterUpdate(key string, seen int) *types.Update {
+	return &types.Update{
+		TableName: aws.String("leases"), Key: item{"leaseKey": str(key)}, ConditionExpression: aws.String("leaseCounter = :n"),
+		UpdateExpression: aws.String("ADD leaseCounter :one"), ExpressionAttributeValues: item{":n": num(fmt.Sprint(seen)), ":one": num("1")},
+	}
+}
+
+func doTwo(t *testing.T, c *dynamodb.Client, in twoSwap) (out twoSwapped) {
+	var err error
+	a, b := counterUpdate("a", in.a), counterUpdate("b", in.b)
+	switch {
+	case in.read:
+		get := func(key string) types.TransactGetItem {
+			return types.TransactGetItem{Get: &types.Get{TableName: aws.String("leases"), Key: item{"leaseKey": str(key)}}}
+		}
+		var rows *dynamodb.TransactGetItemsOutput
+		rows, err = c.TransactGetItems(t.Context(), &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{get("a"), get("b")}})
+		if err == nil {
+			out.a, out.b = counterOf(t, rows.Responses[0].Item), counterOf(t, rows.Responses[1].Item)
+		}
+	case in.single:
+		_, err = c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: a.TableName, Key: a.Key,
+			ConditionExpression: a.ConditionExpression, UpdateExpression: a.UpdateExpression, ExpressionAttributeValues: a.ExpressionAttributeValues})
+	default:
+		_, err = c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Update: a}, {Update: b}}})
+	}
+	switch code(err) {
+	case "":
+		out.won = true
+	case "TransactionCanceledException", "ConditionalCheckFailedException":
+	default:
+		t.Error(err)
+	}
+	return out
+}
+
+func counterOf(t *testing.T, it item) int {
+	n, err := strconv.Atoi(it["leaseCounter"].(*types.AttributeValueMemberN).Value)
+	if err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// TestTransactionsAreLinearizable lets 16 clients read and swap two rows, by
+// transactions and one by one, and checks the history.
+func TestTransactionsAreLinearizable(t *testing.T) {
+	t.Parallel()
+	c, _ := newClient(t)
+	leaseTable(t, c, "leases")
+	putLease(t, c, newLease("a", "", 0))
+	putLease(t, c, newLease("b", "", 0))
+	start := time.Now()
+	var mu sync.Mutex
+	var history []porcupine.Operation
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			var seen twoSwapped
+			for i := range 24 {
+				in := twoSwap{a: seen.a, b: seen.b, single: (i+w)%7 == 0, read: i%2 == 0}
+				op := porcupine.Operation{ClientId: w, Input: in, Call: time.Since(start).Nanoseconds()}
+				out := doTwo(t, c, in)
+				op.Output, op.Return = out, time.Since(start).Nanoseconds()
+				if in.read {
+					seen = out
+				}
+				mu.Lock()
+				history = append(history, op)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if result := porcupine.CheckOperationsTimeout(twoCounters, history, time.Minute); result != porcupine.Ok {
+		t.Errorf("history of %d operations: %v, want Ok", len(history), result)
+	}
 }
