@@ -41,10 +41,7 @@ type listener struct {
 // thousand (aws/aws-sdk-go-v2#1825); let its transport speak unencrypted
 // HTTP/2, or use [Server.Config], which needs no network.
 func (s *Server) Listen(address string) (string, error) {
-	return s.listen("http", address, func(l *listener) error {
-		l.http.Protocols.SetUnencryptedHTTP2(true)
-		return nil
-	})
+	return s.listen("http", address, func(ln net.Listener) (net.Listener, error) { return ln, nil })
 }
 
 // ListenTLS is Listen for HTTP/1.1 and HTTP/2 over TLS, which the Kinesis
@@ -52,22 +49,34 @@ func (s *Server) Listen(address string) (string, error) {
 // of its own for localhost, 127.0.0.1, ::1 and the machine's name, made anew by
 // each server: see [Server.TLSConfig] and [Server.CertificatePEM].
 func (s *Server) ListenTLS(address string, certs ...tls.Certificate) (string, error) {
-	return s.listen("https", address, func(l *listener) error {
-		l.http.Protocols.SetHTTP2(true)
-		l.http.TLSConfig = &tls.Config{Certificates: slices.Clone(certs), MinVersion: tls.VersionTLS12}
+	return s.listen("https", address, func(ln net.Listener) (net.Listener, error) {
+		config := &tls.Config{Certificates: slices.Clone(certs), MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 		if len(certs) == 0 {
 			own, err := s.certificate()
 			if err != nil {
-				return err
+				return nil, err
 			}
-			l.http.TLSConfig.Certificates = []tls.Certificate{*own}
+			config.Certificates = []tls.Certificate{*own}
 		}
-		return nil
+		return &tlsListener{tls.NewListener(ln, config)}, nil
 	})
 }
 
-// listen serves a scheme at an address, in the way that set completes.
-func (s *Server) listen(scheme, address string, set func(*listener) error) (string, error) {
+// A tlsListener hides from net/http that its connections are encrypted, so that
+// it looks at their first bytes to tell HTTP/2. A client that has not asked for
+// it in the handshake may speak it all the same, as the SDK for Java does.
+type tlsListener struct{ net.Listener }
+
+func (l *tlsListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return struct{ net.Conn }{c}, nil
+}
+
+// listen serves a scheme at an address, on what wrap makes of it.
+func (s *Server) listen(scheme, address string, wrap func(net.Listener) (net.Listener, error)) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -80,24 +89,21 @@ func (s *Server) listen(scheme, address string, set func(*listener) error) (stri
 	l.http.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // what clients send is not worth a line
 	l.http.Protocols = new(http.Protocols)
 	l.http.Protocols.SetHTTP1(true)
+	l.http.Protocols.SetUnencryptedHTTP2(true)
 	// A large put in one flow-control window: small ones cost round trips.
 	l.http.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 1 << 20, MaxReceiveBufferPerConnection: 16 << 20}
-	if err := set(l); err != nil {
-		return "", err
-	}
-	ln, err := net.Listen("tcp", address)
+	plain, err := net.Listen("tcp", address)
 	if err != nil {
 		return "", fmt.Errorf("kinesistest: listening: %w", err)
 	}
-	l.serving.Go(func() { // it ends by close alone
-		if l.http.TLSConfig != nil {
-			_ = l.http.ServeTLS(ln, "", "")
-			return
-		}
-		_ = l.http.Serve(ln)
-	})
+	ln, err := wrap(plain)
+	if err != nil {
+		_ = plain.Close() // nobody has used it
+		return "", err
+	}
+	l.serving.Go(func() { _ = l.http.Serve(ln) }) // it ends by close alone
 	s.listeners = append(s.listeners, l)
-	return scheme + "://" + ln.Addr().String(), nil
+	return scheme + "://" + plain.Addr().String(), nil
 }
 
 func (l *listener) close() {

@@ -222,7 +222,11 @@ func (b *eventBody) exception(e *Error) []byte {
 	if err != nil {
 		payload = []byte("{}")
 	}
-	return b.encode(eventstream.Exception(e.Code, b.contentType), payload)
+	code := e.Code
+	if code == InternalFailure.Code {
+		code = "InternalFailureException" // as event streams call it
+	}
+	return b.encode(eventstream.Exception(code, b.contentType), payload)
 }
 
 // encode puts JSON in a frame, in the form that the request had.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -290,6 +291,35 @@ func TestServerShowsItsCertificate(t *testing.T) {
 	// Nobody trusts it who was not told to.
 	if _, err := http.Get(url); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a client that knows nothing: %v", err)
+	}
+}
+
+// The SDK for Java speaks HTTP/2 over TLS without having asked for it.
+func TestHTTP2ThatWasNotNegotiated(t *testing.T) {
+	t.Parallel()
+	srv := kinesistest.NewServer()
+	defer srv.Close()
+	url, err := srv.ListenTLS("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Unencrypted HTTP/2, on connections that are encrypted below it.
+	transport := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := (&tls.Dialer{Config: srv.TLSConfig()}).DialContext(ctx, network, address)
+		if err == nil && c.(*tls.Conn).ConnectionState().NegotiatedProtocol != "" {
+			t.Error("a protocol was negotiated")
+		}
+		return struct{ net.Conn }{c}, err
+	}}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Get(strings.Replace(url, "https", "http", 1) + "/certificate.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.ProtoMajor != 2 || resp.StatusCode != 200 {
+		t.Errorf("HTTP/%d, status %d", resp.ProtoMajor, resp.StatusCode)
 	}
 }
 
