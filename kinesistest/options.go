@@ -29,6 +29,11 @@ type Options struct {
 	// consumer; default 0. Its subscriptions end when its deletion begins.
 	ConsumerCreating, ConsumerDeleting time.Duration
 
+	// OnDemandScaling is how long a shard of an on-demand stream takes more than
+	// 500 KB or 500 records a second before the server splits it, as AWS does
+	// without being asked; default 5 minutes, 0 never. Shards are not merged again.
+	OnDemandScaling time.Duration
+
 	// TableCreating, TableDeleting and IndexCreating are the same for DynamoDB
 	// tables and their indexes; default 0.
 	TableCreating, TableDeleting, IndexCreating time.Duration
@@ -183,7 +188,9 @@ func defaults() Options {
 		Region:         "us-east-1",
 		AccountID:      "123456789012",
 		JournalEntries: 1 << 14,
-		Tables:         tableDefaults(),
+
+		OnDemandScaling: 5 * time.Minute,
+		Tables:          tableDefaults(),
 		Limits: Limits{
 			WriteBytesPerShard:    1 << 20,
 			WriteRecordsPerShard:  1000,
@@ -241,6 +248,7 @@ func (o *Options) validate() error {
 		{"StreamCreating", int64(o.StreamCreating)},
 		{"StreamUpdating", int64(o.StreamUpdating)},
 		{"StreamDeleting", int64(o.StreamDeleting)},
+		{"OnDemandScaling", int64(o.OnDemandScaling)},
 		{"ConsumerCreating", int64(o.ConsumerCreating)},
 		{"ConsumerDeleting", int64(o.ConsumerDeleting)},
 		{"TableCreating", int64(o.TableCreating)},

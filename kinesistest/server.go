@@ -64,7 +64,9 @@ func NewServer(optFns ...func(*Options)) *Server {
 		Updating:    o.StreamUpdating,
 		Deleting:    o.StreamDeleting,
 		KeepTrimmed: o.KeepTrimmed,
-		ClockOffset: o.ClockOffset,
+
+		OnDemandScaling: o.OnDemandScaling,
+		ClockOffset:     o.ClockOffset,
 
 		ConsumerCreating: o.ConsumerCreating,
 		ConsumerDeleting: o.ConsumerDeleting,

@@ -302,6 +302,7 @@ func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 		}
 		sh.writeRecords.take(now.UnixNano(), 1, l.WriteRecordsPerShard)
 		sh.writeBytes.take(now.UnixNano(), size, l.WriteBytesPerShard)
+		sh.meter.add(size)
 		e.Encrypted = r.encrypted
 		sh.latest = max(sh.latest, now.UnixMilli()) // the wall clock may step back
 		e.result.sequence = sh.sequence(sh.log.add(&e.Record, sh.latest), sh.latest)
@@ -324,6 +325,7 @@ func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 			s.opts.Appended(*runs[sh])
 		}
 	}
+	s.grow(st, order, now)
 }
 
 // Route tells yield where the records of a PutRecord or PutRecords would go,

@@ -63,6 +63,10 @@ type Options struct {
 	// ClockOffset is how far the service's clock is ahead of the machine's.
 	ClockOffset time.Duration
 
+	// OnDemandScaling is how long a shard of an on-demand stream takes more than
+	// half of what it can before it is split; 0 never.
+	OnDemandScaling time.Duration
+
 	// KeepTrimmed keeps in memory what retention has made unreadable.
 	KeepTrimmed bool
 

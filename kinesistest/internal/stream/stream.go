@@ -79,6 +79,7 @@ type shard struct {
 	writeBytes, writeRecords bucket
 	readBytes, readCalls     bucket
 	iteratorCalls            bucket
+	meter                    meter
 	readPause                int64 // Unix nanoseconds; no GetRecords before
 	subscriptions            []*Subscription
 }
