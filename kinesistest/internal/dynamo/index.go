@@ -31,13 +31,13 @@ type index struct {
 // a Create of an update.
 func (r *request) index(defs definitions, local bool) *index {
 	ix := &index{local: local}
-	ix.name, _ = r.str("IndexName")
-	if len(ix.name) < 3 || len(ix.name) > 255 {
-		r.violate(ix.name, "IndexName", "Member must have length between 3 and 255")
+	if ix.name = r.named("IndexName"); ix.name == "" {
+		r.required("IndexName")
 	}
-	r.fail(checkName(ix.name, "indexName"))
 	ix.key = r.schema(defs)
-	if p := r.object("Projection"); p != nil {
+	if p := r.object("Projection"); p == nil {
+		r.required("Projection")
+	} else {
 		ix.projection = p.enum("ProjectionType", "", "ALL", "INCLUDE", "KEYS_ONLY")
 		ix.include = p.strings("NonKeyAttributes")
 		r.fail(p.done())

@@ -89,6 +89,9 @@ func (s *Service) batchOf(r *request, tables *request) ([]*batchWrite, error) {
 			return nil, err
 		}
 		list := tables.objects(given)
+		for i, sub := range list {
+			sub.path = fmt.Sprintf("requestItems.%s.member.%d.member.", given, i+1)
+		}
 		if tables.err == nil && len(list) == 0 {
 			return nil, attr.Invalidf("1 validation error detected: Value at 'requestItems.%s.member' failed to satisfy constraint: Member must have length greater than or equal to 1", name)
 		}
@@ -129,6 +132,9 @@ func (s *Service) prepareAll(writes []*batchWrite, now time.Time) ([]*change, er
 	changes := make([]*change, 0, len(writes))
 	bytes := 0
 	for _, w := range writes {
+		if t, err := s.open(w.table, now); err == nil && w.put && !t.key.complete(w.key) {
+			return nil, errKeyShape
+		}
 		c, err := s.prepare(w.write, now)
 		if err != nil {
 			return nil, err
@@ -190,7 +196,7 @@ func (s *Service) batchReadOf(tables *request, given string) (*batchRead, error)
 	if err != nil {
 		return nil, err
 	}
-	sub := tables.object(given)
+	sub := tables.entry(given)
 	if tables.err != nil {
 		return nil, tables.err
 	}

@@ -3,7 +3,9 @@ package dynamo
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
@@ -17,6 +19,9 @@ const (
 func (s *Service) createTable(r *request) (any, error) {
 	now := time.Now()
 	t := &table{name: r.table(s.opts.Identity), created: now, readyAt: now.Add(s.opts.CreateTable)}
+	if !r.has("AttributeDefinitions") {
+		r.required("AttributeDefinitions")
+	}
 	t.defs = r.definitions()
 	t.key = r.schema(t.defs)
 	t.units = r.billing("PROVISIONED")
@@ -98,8 +103,13 @@ func (r *request) tags() map[string]string {
 	for _, sub := range r.objects("Tags") {
 		key, ok := sub.str("Key")
 		value, _ := sub.str("Value")
-		if !ok || key == "" || len(key) > 128 || len(value) > 256 {
-			r.fail(attr.Invalidf("One or more parameter values were invalid: a tag needs a Key of 1 to 128 characters and a Value of at most 256"))
+		if !ok {
+			sub.required("Key")
+		}
+		sub.length(key, utf8.RuneCountInString(key), "Key", 1, 128)
+		sub.length(value, utf8.RuneCountInString(value), "Value", 0, 256)
+		if strings.HasPrefix(strings.ToLower(key), "aws:") {
+			r.fail(invalidf("Tag keys cannot begin with aws: %s", key))
 		}
 		if _, twice := tags[key]; twice {
 			r.fail(invalidf("Duplicate tag key: %s", key))
@@ -123,7 +133,7 @@ func (r *request) indexes(member string, t *table, most int) []*index {
 		r.fail(invalidf("List of %s is empty", member))
 	}
 	if len(subs) > most {
-		r.fail(invalidf("%s count exceeds the per-table limit of %d", member, most))
+		r.fail(errIndexes(member, most))
 		return nil
 	}
 	list := make([]*index, 0, len(subs))
@@ -134,6 +144,13 @@ func (r *request) indexes(member string, t *table, most int) []*index {
 		r.fail(sub.err)
 	}
 	return list
+}
+
+func errIndexes(member string, most int) error {
+	if member == "LocalSecondaryIndexes" {
+		return invalidf("Number of LocalSecondaryIndexes exceeds per-table limit of %d", most)
+	}
+	return invalidf("GlobalSecondaryIndex count exceeds the per-table limit of %d", most)
 }
 
 // validate checks what the parts of a new table ask of each other.

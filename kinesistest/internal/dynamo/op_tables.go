@@ -38,7 +38,7 @@ func pastOf(status string) string {
 }
 
 func (s *Service) listTables(r *request) (any, error) {
-	start, _ := r.str("ExclusiveStartTableName")
+	start := r.named("ExclusiveStartTableName")
 	limit, given := r.number("Limit", 1)
 	if !given {
 		limit = 100

@@ -206,10 +206,7 @@ func (t *table) billed(a *alteration) (throughput, error) {
 	case mode == "PAY_PER_REQUEST":
 		return throughput{}, nil
 	case a.units != (throughput{}) && a.units == t.units:
-		return throughput{}, attr.Invalidf("The provisioned throughput for the table will not change. The requested value equals the current value. "+
-			"Current ReadCapacityUnits provisioned for the table: %[1]d. Requested ReadCapacityUnits: %[1]d. "+
-			"Current WriteCapacityUnits provisioned for the table: %[2]d. Requested WriteCapacityUnits: %[2]d. "+
-			"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.", t.units.read, t.units.write)
+		return throughput{}, errSameUnits("table", a.units)
 	case a.units != (throughput{}):
 		return a.units, nil
 	case t.units == (throughput{}):
@@ -273,7 +270,20 @@ func (t *table) unitsOf(a *alteration) (map[*index]indexUnits, error) {
 		if u.units == (throughput{}) && !capped && !warm {
 			return nil, attr.Invalidf("ProvisionedThroughput must be specified for index: %s", name)
 		}
+		if _, twice := units[ix]; twice {
+			return nil, invalidf("Only one global secondary index update per index is allowed simultaneously. Index: %s", name)
+		}
+		if u.units != (throughput{}) && u.units == ix.units {
+			return nil, errSameUnits("global secondary index: "+name, u.units)
+		}
 		units[ix] = u
 	}
 	return units, nil
+}
+
+func errSameUnits(of string, u throughput) error {
+	return attr.Invalidf("The provisioned throughput for the %[1]s will not change. The requested value equals the current value. "+
+		"Current ReadCapacityUnits provisioned for the %[1]s: %[2]d. Requested ReadCapacityUnits: %[2]d. "+
+		"Current WriteCapacityUnits provisioned for the %[1]s: %[3]d. Requested WriteCapacityUnits: %[3]d. "+
+		"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.", of, u.read, u.write)
 }

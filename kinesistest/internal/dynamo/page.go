@@ -32,7 +32,7 @@ type reading struct {
 // reading takes the members that Query and Scan share, except expressions.
 func (s *Service) reading(r *request) *reading {
 	rd := &reading{table: r.table(s.opts.Identity), query: r.op == "Query"}
-	rd.indexName = r.indexName()
+	rd.indexName = r.named("IndexName")
 	rd.consistent, _ = r.bool("ConsistentRead")
 	rd.limit, _ = r.number("Limit", 1)
 	rd.start = r.startKey()
@@ -48,21 +48,6 @@ func (s *Service) reading(r *request) *reading {
 		r.fail(invalidf("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"))
 	}
 	return rd
-}
-
-// indexName takes IndexName, "" for none.
-func (r *request) indexName() string {
-	name, ok := r.str("IndexName")
-	switch {
-	case !ok:
-		return ""
-	case len(name) < 3:
-		r.violate(name, "IndexName", "Member must have length greater than or equal to 3")
-	case len(name) > 255:
-		r.violate(name, "IndexName", "Member must have length less than or equal to 255")
-	}
-	r.fail(checkName(name, r.path+"indexName"))
-	return name
 }
 
 // startKey takes ExclusiveStartKey; nil if it is absent.

@@ -264,21 +264,41 @@ func (r *request) table(id api.Identity) string {
 	case !ok:
 		r.required("TableName")
 		return ""
-	case long:
-		r.violate(name, "TableName", "Member must have length less than or equal to 255")
-	case short:
-		r.violate(name, "TableName", "Member must have length greater than or equal to 3")
+	default:
+		r.length(name, len(name), "TableName", 3, 255)
 	}
 	r.fail(checkName(name, r.path+"tableName"))
 	return name
 }
 
-func tableName(id api.Identity, name string) (string, error) {
-	name = strings.TrimPrefix(name, id.ARN("dynamodb", "table/"))
-	if len(name) < 3 || len(name) > 255 {
-		return "", invalidf("TableName must be at least 3 characters long and at most 255 characters long")
+// tableName reads a name that is the key of a batch.
+func tableName(id api.Identity, given string) (string, error) {
+	name := strings.TrimPrefix(given, id.ARN("dynamodb", "table/"))
+	if len(name) < 3 || len(name) > 255 || checkName(name, "") != nil {
+		return "", constraint(given, "requestItems", "Map keys must satisfy constraint: [Member must have length less than or equal to 255, Member must have length greater than or equal to 3, Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+]")
 	}
-	return name, checkName(name, "tableName")
+	return name, nil
+}
+
+// length checks the length of a member against its bounds.
+func (r *request) length(value any, n int, member string, low, high int) {
+	switch {
+	case n < low:
+		r.violate(value, member, fmt.Sprintf("Member must have length greater than or equal to %d", low))
+	case n > high:
+		r.violate(value, member, fmt.Sprintf("Member must have length less than or equal to %d", high))
+	}
+}
+
+// named takes the name of a table or an index that is not the request's
+// subject; "" if it is absent.
+func (r *request) named(member string) string {
+	name, ok := r.str(member)
+	if ok {
+		r.fail(checkName(name, r.path+lowerFirst(member)))
+		r.length(name, len(name), member, 3, 255)
+	}
+	return name
 }
 
 // checkName checks the characters of a table's or index's name.

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -108,16 +109,13 @@ type definitions map[string]attr.Kind
 func (r *request) definitions() definitions {
 	defs := definitions{}
 	for _, d := range r.objects("AttributeDefinitions") {
-		name, ok := d.str("AttributeName")
-		if !ok || name == "" || len(name) > 255 {
-			d.violate(nil, "AttributeName", "Member must have length between 1 and 255")
+		name := d.keyName()
+		if !d.has("AttributeType") {
+			d.required("AttributeType")
 		}
-		kind, _ := d.str("AttributeType")
-		if !attr.Kind(kind).Ordered() {
-			d.violate(kind, "AttributeType", "Member must satisfy enum value set: [B, N, S]")
-		}
-		if old, twice := defs[name]; twice && old != attr.Kind(kind) {
-			d.fail(invalidf("Cannot redefine attribute: %s", name))
+		kind := d.enum("AttributeType", "", "B", "N", "S")
+		if old, twice := defs[name]; twice {
+			d.fail(redefined(name, old, attr.Kind(kind)))
 		}
 		defs[name] = attr.Kind(kind)
 		r.fail(d.done())
@@ -125,15 +123,33 @@ func (r *request) definitions() definitions {
 	return defs
 }
 
+// keyName takes AttributeName.
+func (r *request) keyName() string {
+	name, ok := r.str("AttributeName")
+	if !ok {
+		r.required("AttributeName")
+	} else {
+		r.length(name, len(name), "AttributeName", 1, 255)
+	}
+	return name
+}
+
 // schema takes KeySchema, whose attributes defs must define.
 func (r *request) schema(defs definitions) (k schema) {
+	given := r.has("KeySchema")
 	elements := r.objects("KeySchema")
-	if len(elements) == 0 || len(elements) > 2 {
-		r.violate(len(elements), "KeySchema", "Member must have length between 1 and 2")
+	switch n := len(elements); {
+	case !given:
+		r.required("KeySchema")
 		return k
+	case n == 0 || n > 2:
+		r.length(fmt.Sprintf("%d elements", n), n, "KeySchema", 1, 2)
+		return k
+	case len(defs) < n:
+		r.fail(attr.Invalidf("Invalid KeySchema: Some index key attribute have no definition"))
 	}
 	for i, e := range elements {
-		name, _ := e.str("AttributeName")
+		name := e.keyName()
 		role := e.enum("KeyType", "", "HASH", "RANGE")
 		r.fail(e.done())
 		kind, ok := defs[name]
@@ -153,6 +169,14 @@ func (r *request) schema(defs definitions) (k schema) {
 		}
 	}
 	return k
+}
+
+// redefined is the fault of an attribute that is defined twice.
+func redefined(name string, old, next attr.Kind) error {
+	if old == next {
+		return invalidf("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
+	}
+	return invalidf("Cannot redefine attribute: %s", name)
 }
 
 // String returns the defined names as AWS's error texts print them.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/api"
+	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
 
 // throughput is a ProvisionedThroughput; zero for on-demand tables.
@@ -22,9 +23,15 @@ func (r *request) throughput() (u throughput) {
 	if sub.err == nil && u.write == 0 {
 		sub.required("WriteCapacityUnits")
 	}
+	if most := max(u.read, u.write); most > maxUnits {
+		sub.fail(attr.Invalidf("Given value %d for ReadCapacityUnits or WriteCapacityUnits is out of bounds", most))
+	}
 	r.fail(sub.done())
 	return u
 }
+
+// maxUnits bounds a provisioned throughput.
+const maxUnits = 1_000_000_000
 
 // ceiling takes OnDemandThroughput, in which -1 is no bound, and whether it is
 // given.
