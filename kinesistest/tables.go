@@ -21,10 +21,12 @@ type TableOptions struct {
 	// fresh. Default 0, every read is fresh.
 	ReadLag time.Duration
 
-	// ReadLagProbability is from 0 to 1, the default. Chance is a hash of
-	// ReadLagSeed and the number of the read, so it repeats.
+	// ReadLagProbability is from 0 to 1, the default.
 	ReadLagProbability float64
-	ReadLagSeed        uint64
+
+	// ReadLagSeed makes chance repeat, which is a hash of it and the number of
+	// the read; default 0.
+	ReadLagSeed uint64
 
 	// ExpiryLag is how long a row stays after its time to live is over, and is
 	// read like any other; default 0. On AWS it is minutes to days.
