@@ -252,6 +252,6 @@ func (c *Consumer) poller(held *lease.Held, from checkpoint.Position) *poller {
 func (c *Consumer) unpacker(held *lease.Held, from checkpoint.Position) unpacker {
 	return unpacker{
 		stream: held.Stream().Name, shardID: held.Shard().ID, hashes: held.Shard().Range,
-		after: from, opts: &c.opts, observe: held.Observe,
+		after: from, opts: &c.opts, observe: held.Observe, reached: held.ReadTo,
 	}
 }

@@ -33,6 +33,7 @@ var readBackoff = pace.Backoff{Base: 250 * time.Millisecond, Max: 10 * time.Seco
 
 // A page is what one GetRecords call returned.
 type page struct {
+	at       time.Time // when it was asked for
 	records  []types.Record
 	behind   time.Duration
 	end      bool          // nothing follows: the shard is closed and read to its end
@@ -119,7 +120,7 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 	if err != nil {
 		return p.afterError(ctx, err)
 	}
-	pg := page{records: out.Records, behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
+	pg := page{at: p.called, records: out.Records, behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
 	if out.NextShardIterator == nil {
 		if pg.children, err = p.childrenAtEnd(ctx, out.ChildShards); err != nil {
 			return page{}, err // the iterator stays: the page is read again

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -22,6 +23,7 @@ type unpacker struct {
 	after           checkpoint.Position // records up to here were done before
 	opts            *Options
 	observe         func(bytes int) // told of every batch's payload
+	reached         func(time.Time) // told how far reading has got; may be nil
 
 	page  page
 	next  int // record of the page to open next
@@ -59,11 +61,20 @@ func (u *unpacker) batch() *Batch {
 			return b
 		default:
 			u.page.records, u.next = nil, 0 // lets the response go
+			u.exhausted()
 			return nil
 		}
 	}
 	u.observe(bytes)
 	return b
+}
+
+// exhausted notes that all of the page was delivered.
+func (u *unpacker) exhausted() {
+	if u.reached != nil && !u.page.at.IsZero() {
+		u.reached(u.page.at.Add(-u.page.behind))
+		u.page.at = time.Time{}
+	}
 }
 
 // room makes space for the records to come, as many as a batch takes, so that

@@ -48,6 +48,9 @@ func (h *Held) write(ctx context.Context, resolve bool, build func(seen Row) (Wr
 		if w.Op == Renew || w.Op == Checkpoint || w.Op == Prepare {
 			w.Run = h.m.runID
 		}
+		if w.Op == Renew || w.Op == Checkpoint {
+			w.ReadTo = h.readUpTo()
+		}
 		again, err := h.try(ctx, w, resolve)
 		if !again {
 			return err

@@ -58,6 +58,8 @@ type Held struct {
 	drainBy time.Time
 
 	meter meter
+
+	readTo time.Time // see ReadTo
 }
 
 // heldState is where a lease is in its life. It only goes forward.
@@ -148,6 +150,23 @@ func (h *Held) Observe(bytes int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.meter.add(bytes)
+}
+
+// ReadTo tells how far reading has got: what arrived in the shard before t has
+// been handed to the application. The next write of the row stores it, for people
+// to see how far the shard is behind. It never goes backwards.
+func (h *Held) ReadTo(t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t = t.UTC().Truncate(time.Millisecond); t.After(h.readTo) {
+		h.readTo = t
+	}
+}
+
+func (h *Held) readUpTo() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.readTo
 }
 
 // Checkpoint stores p: everything up to and including it is done. It counts as a

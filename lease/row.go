@@ -58,6 +58,12 @@ type Row struct {
 	// Throughput is what the owner last measured in KiB/s, nil if it never has.
 	Throughput *float64
 
+	// ReadTo says how far the shard is behind: what arrived before this moment, by
+	// the clock of the stream, has been handed to the application. It is zero if
+	// nobody told, in whole milliseconds, and only for people to read. The KCL
+	// leaves it as it is, so it says something only while Run is the reader's.
+	ReadTo time.Time
+
 	// Moved explains the last change of owner, nil if nobody did. It is only for
 	// people to read.
 	Moved *Move
@@ -115,7 +121,7 @@ func (r Row) Clone() Row {
 func (r Row) Equal(o Row) bool {
 	return r.Key == o.Key && r.Stream == o.Stream && r.Shard == o.Shard &&
 		slices.Equal(r.Parents, o.Parents) && slices.Equal(r.Children, o.Children) &&
-		equalPtr(r.Range, o.Range) && equalPtr(r.Throughput, o.Throughput) && equalPtr(r.Moved, o.Moved) &&
+		equalPtr(r.Range, o.Range) && equalPtr(r.Throughput, o.Throughput) && equalPtr(r.Moved, o.Moved) && r.ReadTo.Equal(o.ReadTo) &&
 		r.Owner == o.Owner && r.Leaving == o.Leaving && r.Counter == o.Counter && r.Switches == o.Switches &&
 		r.Checkpoint == o.Checkpoint && r.Pending.equal(o.Pending) && r.Run == o.Run && r.Since.Equal(o.Since)
 }

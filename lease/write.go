@@ -18,7 +18,7 @@ const (
 	Create Op = iota
 
 	// Renew raises the counter and stores Write.Throughput unless nil, Write.Run
-	// unless empty and Write.Since unless zero. Fenced.
+	// unless empty, Write.Since and Write.ReadTo unless zero. Fenced.
 	Renew
 
 	// Take gives the lease to Write.Owner, ends a handover, raises the counter.
@@ -35,8 +35,9 @@ const (
 	Handoff
 
 	// Checkpoint stores Write.Checkpoint, Write.Children unless empty,
-	// Write.Throughput unless nil and Write.Run unless empty, raises the counter,
-	// clears what was pending, sets the switches to 0. Fenced.
+	// Write.Throughput unless nil, Write.Run unless empty and Write.ReadTo unless
+	// zero, raises the counter, clears what was pending, sets the switches to 0.
+	// Fenced.
 	Checkpoint
 
 	// Prepare announces Write.Pending, stores Write.Run unless empty and raises the
@@ -93,6 +94,7 @@ type Write struct {
 	Throughput *float64            // Renew, Checkpoint
 	Run        string              // Renew, Checkpoint, Prepare
 	Since      time.Time           // Renew; in whole milliseconds
+	ReadTo     time.Time           // Renew, Checkpoint; in whole milliseconds
 	Moved      *Move               // Take, Assign, Handoff, Release
 }
 
@@ -214,6 +216,9 @@ func (w *Write) Moves() bool {
 func (w *Write) change(row *Row) {
 	if w.Run != "" && (w.Op == Renew || w.Op == Checkpoint || w.Op == Prepare) {
 		row.Run = w.Run
+	}
+	if !w.ReadTo.IsZero() && (w.Op == Renew || w.Op == Checkpoint) {
+		row.ReadTo = w.ReadTo
 	}
 	if w.Moved != nil && w.Moves() {
 		row.Moved = clonePtr(w.Moved)

@@ -204,6 +204,9 @@ func (x *expression) setRun(w lease.Write) {
 	if w.Run != "" {
 		x.set(attrRun, str(w.Run))
 	}
+	if !w.ReadTo.IsZero() && w.Op != lease.Prepare {
+		x.set(attrReadTo, num(w.ReadTo.UnixMilli()))
+	}
 }
 
 func (x *expression) setMoved(w lease.Write) {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -35,9 +36,10 @@ const (
 	attrShard        = "shardId"    // tables of many streams only
 
 	// Ours alone; the KCL leaves them as they are.
-	attrRun   = "kinesisGoRun"
-	attrSince = "kinesisGoSince" // epoch milliseconds
-	attrMoved = "kinesisGoMoved" // map of the below
+	attrRun    = "kinesisGoRun"
+	attrSince  = "kinesisGoSince"  // epoch milliseconds
+	attrReadTo = "kinesisGoReadTo" // epoch milliseconds
+	attrMoved  = "kinesisGoMoved"  // map of the below
 
 	moveAt     = "at" // epoch milliseconds
 	moveFrom   = "from"
@@ -145,6 +147,7 @@ func decodeRow(it item) (lease.Row, error) {
 	r.Run = d.text(attrRun)
 	r.Since = d.millis(attrSince)
 	r.Moved = decodeMove(it[attrMoved])
+	r.ReadTo = decodeReadTo(it)
 	r.Stream = d.text(attrStream)
 	if r.Shard = d.text(attrShard); r.Shard == "" {
 		r.Shard = r.Key
@@ -186,6 +189,9 @@ func encodeRow(r lease.Row) item {
 	if !r.Since.IsZero() {
 		it[attrSince] = num(r.Since.UnixMilli())
 	}
+	if !r.ReadTo.IsZero() {
+		it[attrReadTo] = num(r.ReadTo.UnixMilli())
+	}
 	if r.Moved != nil {
 		it[attrMoved] = encodeMove(r.Moved)
 	}
@@ -213,6 +219,12 @@ func decodeMove(v types.AttributeValue) *lease.Move {
 		return nil
 	}
 	return &move
+}
+
+// decodeReadTo reads how far reading has got, zero if it cannot be understood.
+func decodeReadTo(it item) time.Time {
+	d := decoder{it: it}
+	return d.millis(attrReadTo)
 }
 
 func encodeMove(m *lease.Move) types.AttributeValue {

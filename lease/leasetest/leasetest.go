@@ -155,7 +155,7 @@ func life(t *testing.T) []func(r lease.Row) lease.Write {
 		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
 		func(r lease.Row) lease.Write {
-			return lease.Write{Op: lease.Renew, Seen: r, Throughput: &rate, Run: "18c-1", Since: time.UnixMilli(1752500000123).UTC()}
+			return lease.Write{Op: lease.Renew, Seen: r, Throughput: &rate, Run: "18c-1", Since: time.UnixMilli(1752500000123).UTC(), ReadTo: time.UnixMilli(1752500000456).UTC()}
 		},
 		func(r lease.Row) lease.Write {
 			return lease.Write{Op: lease.Prepare, Seen: r, Pending: &pending, Run: "18c-3"}
@@ -165,7 +165,7 @@ func life(t *testing.T) []func(r lease.Row) lease.Write {
 		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Renew, Seen: r} },
 		func(r lease.Row) lease.Write {
-			return lease.Write{Op: lease.Checkpoint, Seen: r, Checkpoint: pending.At, Throughput: &rate, Run: "18c-2"}
+			return lease.Write{Op: lease.Checkpoint, Seen: r, Checkpoint: pending.At, Throughput: &rate, Run: "18c-2", ReadTo: time.UnixMilli(1752500000789).UTC()}
 		},
 		func(r lease.Row) lease.Write { return lease.Write{Op: lease.Release, Seen: r} },
 		func(r lease.Row) lease.Write {
