@@ -62,6 +62,7 @@ func planMoves(now time.Time, o *observer, snap *Snapshot, b planBounds) []move 
 		}
 		p.carry(to, r)
 		if r.Leaving == "" && (o.started(r.Row) || o.idle(r.Row)) {
+			r.at = r.Owner
 			p.movable = append(p.movable, &r)
 		}
 	}
@@ -69,6 +70,7 @@ func planMoves(now time.Time, o *observer, snap *Snapshot, b planBounds) []move 
 	p.relieve()
 	p.evenLoad()
 	p.evenCount()
+	p.moveHeld()
 	return p.moves
 }
 
@@ -127,6 +129,7 @@ type plan struct {
 	byID    map[string]*load
 	movable []*ratedRow // held, renewed and not on the move; by key
 	moves   []move
+	steps   int // that led to moves, some of them perhaps to and fro
 }
 
 func newPlan(now time.Time, o *observer, b planBounds) *plan {
@@ -153,7 +156,7 @@ func (p *plan) carry(l *load, r ratedRow) {
 	l.rate += r.rate
 }
 
-func (p *plan) room() bool { return len(p.moves) < movesPerStep }
+func (p *plan) room() bool { return p.steps < movesPerStep }
 
 // may reports whether a worker may have one more lease.
 func (p *plan) may(l *load, r ratedRow) bool {
@@ -223,28 +226,39 @@ func (p *plan) assign(free []ratedRow) {
 			m.reason = ReasonStuck
 		}
 		p.moves = append(p.moves, m)
+		p.steps++
 	}
 }
 
-// move gives a lease that is held to another worker.
+// move gives a lease that is held to another worker. A plan may change its mind.
 func (p *plan) move(r *ratedRow, to *load, reason Reason) {
-	from := p.byID[r.Owner]
-	m := move{from: from.id, reason: reason, write: Write{Op: Handoff, Seen: *r.Row, Owner: to.id}}
-	if p.o.idle(r.Row) {
-		m.write.Op = Take // there is no work to finish, and perhaps nobody to answer
-	}
-	p.moves = append(p.moves, m)
+	from := p.byID[r.at]
 	from.leases--
 	from.rate -= r.rate
 	p.carry(to, *r)
-	r.moved = true
+	r.at, r.reason = to.id, reason
+	p.steps++
+}
+
+// moveHeld adds the moves of leases that are held, where the plan left them.
+func (p *plan) moveHeld() {
+	for _, r := range p.movable {
+		if r.at == r.Owner {
+			continue
+		}
+		m := move{from: r.Owner, reason: r.reason, write: Write{Op: Handoff, Seen: *r.Row, Owner: r.at}}
+		if p.o.idle(r.Row) {
+			m.write.Op = Take // there is no work to finish, and perhaps nobody to answer
+		}
+		p.moves = append(p.moves, m)
+	}
 }
 
 // movableOf returns the leases of a worker that may move, by key.
 func (p *plan) movableOf(l *load, idle bool) []*ratedRow {
 	var out []*ratedRow
 	for _, r := range p.movable {
-		if r.Owner == l.id && r.known && !r.moved && r.idle() == idle {
+		if r.at == l.id && r.known && r.idle() == idle {
 			out = append(out, r)
 		}
 	}
@@ -299,8 +313,12 @@ func (p *plan) evenLoad() {
 		if from.cost() <= mean+band && to.cost() >= mean-band {
 			return
 		}
+		if from.cost()-to.cost() <= band {
+			return // noise could turn the two round
+		}
 		if r := p.fitting(from, to); r != nil {
 			p.move(r, to, ReasonLoad)
+			clear(spent)
 		} else {
 			spent[from] = true
 		}

@@ -3,7 +3,6 @@ package lease
 import (
 	"cmp"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -17,7 +16,8 @@ const (
 	maxPercent  = 100
 	cpuAtRest   = 90 * time.Second // three reports: the mean is of the present leases
 	cpuMatters  = 10               // percent; below, what a KiB/s costs cannot be told
-	priceBand   = 0.25             // prices within it of the fleet's are taken for equal
+	costAlpha   = 0.125            // the weight of one report in what a KiB/s costs
+	priceBand   = 0.25             // prices this near to each other are taken for equal
 	priceBound  = 4.0              // no worker counts as more than that much slower or quicker
 	idleRate    = 8.0              // KiB/s; a lease below it costs as much as an idle one
 	rateSmooth  = time.Minute      // time constant by which rates are smoothed
@@ -82,53 +82,53 @@ func (v *rowView) observeRate(now time.Time, rate *float64) {
 	v.ratedAt = now
 }
 
-// judgePrices measures what a KiB/s costs each worker whose leases have been the
+// judgeCosts measures what a KiB/s costs each worker whose leases have been the
 // same for long enough that its load is that of these.
-func (o *observer) judgePrices(now time.Time, rows []Row) {
+func (o *observer) judgeCosts(now time.Time, rows []Row) {
 	rates := make(map[string]float64)
 	for i := range rows {
 		if v := o.rows[rows[i].Key]; v.rated && v.rate >= idleRate {
 			rates[rows[i].Reader()] += v.rate
 		}
 	}
-	var cpu, rate float64
-	var measured []string
 	for id, w := range o.workers {
-		if w.cpuKnown && rates[id] > 0 && now.Sub(w.moved) >= cpuAtRest {
-			measured = append(measured, id)
+		if !w.cpuKnown || w.cpu < cpuMatters || rates[id] == 0 || now.Sub(w.moved) < cpuAtRest {
+			continue
 		}
-	}
-	slices.Sort(measured) // sums of floats depend on the order
-	for _, id := range measured {
-		cpu += o.workers[id].cpu
-		rate += rates[id]
-	}
-	if cpu < cpuMatters*float64(len(measured)) || len(measured) < 2 {
-		return
-	}
-	for _, id := range measured {
-		w := o.workers[id]
-		p := min(priceBound, max(1/priceBound, w.cpu/rates[id]*rate/cpu))
-		if w.price == 0 {
-			w.price = p
+		cost := w.cpu / rates[id]
+		if w.cost == 0 {
+			w.cost = cost
 		} else if w.changed.Equal(now) { // once a report
-			w.price = (w.price + p) / 2
+			w.cost += (cost - w.cost) * costAlpha
 		}
 	}
 }
 
-// priceOf returns what a KiB/s costs a worker. Differences within the band are
-// none, and there is no step at its edge, so that noise there moves nothing.
-func (w *workerView) priceOf() float64 {
-	switch d := w.price - 1; {
-	case w.price == 0:
-		return 1
-	case d > priceBand:
-		return w.price - priceBand
-	case 1/w.price-1 > priceBand:
-		return 1 / (1/w.price - priceBand)
+// judgePrices compares what a KiB/s costs the workers: with the mean of the
+// workers, not of the traffic, so that moving leases does not change it. A price
+// holds until the measured one is far from it, so that noise moves nothing.
+func (o *observer) judgePrices(ids []string) {
+	var sum float64
+	n := 0
+	for _, id := range ids { // sorted: sums of floats depend on the order
+		if c := o.workers[id].cost; c > 0 {
+			sum += c
+			n++
+		}
 	}
-	return 1
+	for _, id := range ids {
+		w := o.workers[id]
+		if w.price == 0 {
+			w.price = 1
+		}
+		if w.cost == 0 {
+			continue
+		}
+		p := min(priceBound, max(1/priceBound, w.cost*float64(n)/sum))
+		if p > w.price*(1+priceBand) || p < w.price/(1+priceBand) {
+			w.price = p
+		}
+	}
 }
 
 // loadsOf returns what the active workers are, carrying nothing yet, by id.
@@ -136,7 +136,7 @@ func (o *observer) loadsOf(now time.Time) []*load {
 	var out []*load
 	for _, id := range o.active(now) {
 		w := o.workers[id]
-		l := &load{id: id, price: w.priceOf(), barred: w.failing}
+		l := &load{id: id, price: cmp.Or(w.price, 1), barred: w.failing}
 		if w.cpuKnown {
 			l.over = w.cpu > w.limit && now.Sub(w.moved) >= cpuAtRest
 			l.barred = l.barred || w.limit < maxPercent && w.cpu > w.limit*(1-priceBand/2) || w.cpu > w.limit
@@ -151,7 +151,9 @@ type ratedRow struct {
 	*Row
 	rate  float64
 	known bool // rate was measured
-	moved bool // by the plan in the making
+
+	at     string // the worker that has it as far as the plan got
+	reason Reason // why it does, if that is not its owner
 }
 
 // idle reports whether the lease is balanced by count.

@@ -46,9 +46,8 @@ type workerView struct {
 	cpu, limit        float64 // percent; limit is the end of its operating range
 	cpuKnown, failing bool
 
-	// price is what a KiB/s costs it, as a multiple of the fleet's mean, 0 if that
-	// was never measured.
-	price float64
+	cost  float64   // what a KiB/s costs it in CPU, smoothed; 0 if never measured
+	price float64   // that as a multiple of the mean, as last acted on
 	moved time.Time // when it last got or lost a lease
 }
 
@@ -68,7 +67,8 @@ func (o *observer) observe(now time.Time, snap *Snapshot) {
 	signs := o.observeRows(now, snap.Rows)
 	o.observeLock(now, snap.Lock)
 	o.judgeWorkers(now, snap.Rows, signs)
-	o.judgePrices(now, snap.Rows)
+	o.judgeCosts(now, snap.Rows)
+	o.judgePrices(o.active(now))
 	o.last = now
 }
 
