@@ -288,3 +288,21 @@ func TestDescribeLimits(t *testing.T) {
 		}
 	})
 }
+
+// An on-demand stream of an account with On-demand Advantage has 50 consumers
+// instead of 20.
+func TestAdvantageConsumers(t *testing.T) {
+	inBubble(t, Options{Limits: Limits{ConsumersPerStream: 20}}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "StreamModeDetails": object{"StreamMode": "ON_DEMAND"}})
+		register := func(from, to int) {
+			c.Helper()
+			for i := from; i < to; i++ {
+				c.must("RegisterStreamConsumer", object{"StreamARN": arnOfS, "ConsumerName": fmt.Sprint("c", i)})
+			}
+			c.wants(limited, "RegisterStreamConsumer", object{"StreamARN": arnOfS, "ConsumerName": "more"})
+		}
+		register(0, 20)
+		c.must("UpdateAccountSettings", object{"MinimumThroughputBillingCommitment": object{"Status": "ENABLED"}})
+		register(20, 50)
+	})
+}

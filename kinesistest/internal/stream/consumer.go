@@ -60,15 +60,13 @@ func (st *stream) consumerCount(now time.Time) int {
 	return len(st.fanOut.consumers)
 }
 
-// enter puts c in a status for a window. Its subscriptions end with the
-// deletion, not after it.
-func (c *consumer) enter(st *stream, status string, window time.Duration, now time.Time) {
-	c.status, c.until = status, now.Add(window)
-	if status == deleting {
-		for _, l := range c.lanes {
-			if l.active != nil {
-				l.active.end(noConsumer(c.arn))
-			}
+// remove deletes c, which takes a window. Its subscriptions end with the
+// beginning of that. st is locked.
+func (c *consumer) remove(st *stream, window time.Duration, now time.Time) {
+	c.status, c.until = deleting, now.Add(window)
+	for _, l := range c.lanes {
+		if l.active != nil {
+			l.active.end(noConsumer(c.arn))
 		}
 	}
 	st.settleConsumers(now)
@@ -112,6 +110,7 @@ func (s *Service) registerStreamConsumer(in *registerInput) (any, *api.Error) {
 		return nil, e
 	}
 	var out struct{ Consumer consumerDescription }
+	advantage := s.advantage()
 	e := s.with(ref{StreamARN: in.StreamARN}, func(st *stream, now time.Time) *api.Error {
 		f := &st.fanOut
 		if e := st.idle(s.opts.Identity.AccountID); e != nil {
@@ -122,7 +121,7 @@ func (s *Service) registerStreamConsumer(in *registerInput) (any, *api.Error) {
 			return api.Errorf("ResourceInUseException", "Consumer %s of stream %s under account %s already exists, in state %s.",
 				c.name, st.name, s.opts.Identity.AccountID, c.status)
 		}
-		if e := s.consumerRoom(st); e != nil {
+		if e := s.consumerRoom(st, advantage); e != nil {
 			return e
 		}
 		// A name that comes back within a second has another ARN all the same.
@@ -148,9 +147,16 @@ func (s *Service) registerStreamConsumer(in *registerInput) (any, *api.Error) {
 	return out, e
 }
 
+// advantageConsumers is how many consumers an on-demand stream may have in an
+// account with On-demand Advantage.
+const advantageConsumers = 50
+
 // consumerRoom fails if st may not have a further consumer. st is locked.
-func (s *Service) consumerRoom(st *stream) *api.Error {
-	l, account := &s.opts.Limits, s.opts.Identity.AccountID
+func (s *Service) consumerRoom(st *stream, advantage bool) *api.Error {
+	l, account := s.opts.Limits, s.opts.Identity.AccountID
+	if advantage && st.mode == onDemand && l.ConsumersPerStream > 0 {
+		l.ConsumersPerStream = max(l.ConsumersPerStream, advantageConsumers)
+	}
 	n, inCreation := len(st.fanOut.consumers), 0
 	for _, c := range st.fanOut.consumers {
 		if c.status == creating {
@@ -221,7 +227,7 @@ func (s *Service) describeStreamConsumer(in *consumerRef) (any, *api.Error) {
 func (s *Service) deregisterStreamConsumer(in *consumerRef) (any, *api.Error) {
 	return nil, s.consumer(*in, func(st *stream, c *consumer, now time.Time) *api.Error {
 		if c.status != deleting {
-			c.enter(st, deleting, s.opts.ConsumerDeleting, now)
+			c.remove(st, s.opts.ConsumerDeleting, now)
 		}
 		return nil
 	})
