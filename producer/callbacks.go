@@ -108,9 +108,10 @@ func (f *finished) deliver(c *callbacks) {
 			return
 		}
 		r := f.parcel.result(i, &f.verdict)
-		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data[:len(data):len(data)], Tags: tags}
+		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data[:len(data):len(data)]}
 		if tags != (aggregation.Tags{}) {
-			r.Record.ID = idOf(slices.Collect(tags.All()))
+			r.Record.Tags = cloneTags(tags)
+			r.Record.ID = idOf(slices.Collect(r.Record.Tags.All()))
 		}
 		if e.done != nil {
 			call(c, e.done, r)

@@ -93,7 +93,7 @@
 // a reader has to take it apart. Where nothing is aggregated tags are lost:
 // without Aggregate, on an AUTO stream, while no shards are known, for records
 // that would be larger with them than the stream takes, and for those that were
-// sent singly because two aggregates with them have landed in wrong shards.
+// sent bare because three aggregates with them have landed in wrong shards.
 //
 // # Concurrency and shutdown
 //

@@ -293,9 +293,9 @@ func (p *Producer) expire(now instant) {
 			return false
 		}
 		p.outOfLimbo(q)
-		// No map has come. Single records need none; those whose time is over
-		// end with the others of their lane.
-		q.misplaced = 1
+		// No map has come. Bare records need none; those whose time is over end
+		// with the others of their lane.
+		q.misplaced = alonePacked - 1
 		p.misplace(q, now)
 		return true
 	})

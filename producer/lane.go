@@ -108,11 +108,11 @@ func (l *lane) put(pr *Producer, e entry, data []byte, tags aggregation.Tags, ha
 // add writes a record into the lane; mu is held. It reports whether there is
 // something new for the flusher, and the parcel that took the record.
 func (l *lane) add(pr *Producer, e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64, now, due instant) (look bool, p *parcel) {
-	if !l.packs(&e) {
+	if packed, alone := l.packs(&e, tags); alone {
 		if l.open != nil {
 			l.seal(pr, now) // what it holds was put earlier
 		}
-		p = pr.newParcel(l, due, false)
+		p = pr.newParcel(l, due, packed)
 		p.add(e, data, tags, hash, cost)
 		l.sealed = append(l.sealed, p)
 		// Whoever adds the first tells the flusher, and so does who makes it a
@@ -134,9 +134,20 @@ func (l *lane) add(pr *Producer, e entry, data []byte, tags aggregation.Tags, ha
 	return true, p
 }
 
-// packs reports whether a record goes into an aggregate.
-func (l *lane) packs(e *entry) bool {
-	return l.aggregate && (e.past == nil || e.past.misplaced <= 1)
+// packs reports whether a record goes into an aggregate, and whether it goes
+// without others.
+func (l *lane) packs(e *entry, tags aggregation.Tags) (packed, alone bool) {
+	misplaced := 0
+	if e.past != nil {
+		misplaced = e.past.misplaced
+	}
+	switch {
+	case !l.aggregate || misplaced > alonePacked:
+		return false, true
+	case misplaced == alonePacked:
+		return tags != (aggregation.Tags{}), true
+	}
+	return true, false
 }
 
 // seal closes the open parcel; mu is held. A full parcel does not wait for its

@@ -149,15 +149,16 @@ func (p *Producer) refile(from []*parcel, now instant) {
 
 // fileInto adds a record to the last of a lane's packed parcels, or to a new one.
 func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64, due instant) *parcel {
-	packs := l.packs(&e)
-	if n := len(packed[l]); n > 0 && packs {
+	wrapped, alone := l.packs(&e, tags)
+	if n := len(packed[l]); n > 0 && !alone {
 		to := packed[l][n-1]
-		if to.enc != nil && len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, data, tags, hash, cost) {
+		if !to.alone && len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, data, tags, hash, cost) {
 			return to
 		}
 	}
-	to := p.newParcel(l, due, packs)
+	to := p.newParcel(l, due, wrapped)
 	to.add(e, data, tags, hash, cost)
+	to.alone = alone
 	packed[l] = append(packed[l], to)
 	return to
 }

@@ -43,6 +43,7 @@ type parcel struct {
 	wrap bool             // a record has tags, which nothing but an aggregate carries
 
 	moved bool // a record has been in another parcel
+	alone bool // its record is to have no company
 
 	entries []entry
 	hash    shardmap.HashKey // of the first record; decides where all of it goes
@@ -72,7 +73,7 @@ type parcel struct {
 	landed    landing
 	surprised bool    // it landed elsewhere than predicted, and waited for a new map
 	patience  instant // until when it waits
-	misplaced int     // readers will not take it from where it landed; 2 sends its records singly
+	misplaced int     // as in history
 }
 
 // A landing is where a parcel was stored.
@@ -95,10 +96,13 @@ type history struct {
 	maybe    bool
 
 	// misplaced counts aggregates that landed on a shard that does not hold all
-	// of their records. At 2 the prediction is not to be relied on, and the
-	// record is sent singly: then any shard will do.
+	// of their records. At alonePacked the prediction is not to be relied on, and
+	// the record goes without others; above that it goes bare, and then any shard
+	// will do.
 	misplaced int
 }
+
+const alonePacked = 2
 
 // A waiter is a Put that waits for its result.
 type waiter struct {
@@ -122,7 +126,7 @@ func (t *ticket) end() {
 // record always fits.
 func (p *parcel) add(e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64) bool {
 	if p.enc == nil {
-		p.bare, p.tags = append(p.bare[:0], data...), tags
+		p.bare, p.tags = append(p.bare[:0], data...), cloneTags(tags)
 	} else if err := p.enc.Append(aggregation.Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data, Tags: tags}); err != nil {
 		if errors.Is(err, aggregation.ErrFull) {
 			return false
@@ -155,7 +159,7 @@ func (p *parcel) adopt(tickets []*ticket) {
 	}
 }
 
-// single reports whether the parcel holds one record, which may land anywhere.
+// single reports whether the parcel holds one record.
 func (p *parcel) single() bool { return len(p.entries) == 1 }
 
 // naked reports whether the parcel goes as a bare record: one that stands alone

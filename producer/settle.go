@@ -54,7 +54,7 @@ func (p *Producer) settleFailed(r *request, now instant) {
 			// One of its records may be to blame, or its size, if the stream takes
 			// less by now.
 			p.refresh(now)
-			q.misplaced = 2
+			q.misplaced = alonePacked
 			p.rehome(q, now)
 		case f == faultRefused, f == faultFatal, p.opts.FailIfThrottled && r.attempt.Code == codeThroughput:
 			p.finish(q, &verdict{reason: r.err})
@@ -208,7 +208,7 @@ func (p *Producer) requeue(l *lane, group []*parcel, now instant) {
 // patience is how long a parcel that landed elsewhere waits for a new map.
 const patience = 2 * time.Second
 
-// judge decides whether a stored parcel counts as stored. A single record does,
+// judge decides whether a stored parcel counts as stored. A bare record does,
 // wherever it landed. An aggregate does if every record in it belongs to the
 // shard it landed on, because readers drop it whole otherwise; then all its
 // records are sent again. A parcel that landed elsewhere than predicted waits
@@ -222,7 +222,7 @@ func (p *Producer) judge(q *parcel, sent, now instant) {
 	}
 	k, ok := p.known[q.landed.shard]
 	switch {
-	case !surprise || q.single() || ok && q.within(k.Range):
+	case !surprise || q.naked() || ok && q.within(k.Range):
 		p.finish(q, &verdict{landing: q.landed})
 	case p.state != aborted && !q.surprised && (newer || p.loading || !ok):
 		q.surprised, q.patience = true, now.after(patience)

@@ -72,6 +72,19 @@ func idOf(tags []aggregation.Tag) string {
 	return ""
 }
 
+// cloneTags returns tags in memory of their own: those of a record in an
+// aggregate are in the aggregate's, which is used again.
+func cloneTags(tags aggregation.Tags) aggregation.Tags {
+	if tags == (aggregation.Tags{}) {
+		return tags
+	}
+	out, err := aggregation.NewTags(slices.Collect(tags.All())...)
+	if err != nil {
+		panic("producer: checked tags refused: " + err.Error())
+	}
+	return out
+}
+
 // tagBytes is what tags are charged.
 func tagBytes(tags aggregation.Tags) (n int64) {
 	if tags == (aggregation.Tags{}) {
