@@ -3,6 +3,7 @@ package kinesistest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo"
@@ -101,4 +102,37 @@ func (o *TableOptions) service() dynamo.Options {
 			OnDemandWriteUnits: o.OnDemandWriteUnits,
 		},
 	}
+}
+
+// Errors of DynamoDB that faults often answer with, beside [Throttled].
+var (
+	// RequestLimitExceeded is what an account answers that asks too much of all
+	// its tables.
+	RequestLimitExceeded = &Error{400, "RequestLimitExceeded", "Throughput exceeds the current throughput limit for your account. Please contact AWS Support at https://aws.amazon.com/support request a limit increase.", nil}
+
+	// TransactionConflict is what a write of one row answers while a transaction
+	// is changing it.
+	TransactionConflict = &Error{400, "TransactionConflictException", "Transaction is ongoing for the item", nil}
+
+	// TransactionInProgress is what a transaction answers whose token belongs to
+	// one that is not done.
+	TransactionInProgress = &Error{400, "TransactionInProgressException", "Transaction with the given client token is in progress", nil}
+)
+
+// TransactionCanceled returns the error of a transaction with a reason for each
+// of its actions, in their order: None, TransactionConflict,
+// ConditionalCheckFailed, ProvisionedThroughputExceeded, ThrottlingError,
+// ItemCollectionSizeLimitExceeded or ValidationError. Tables end a transaction
+// so by themselves for conditions, capacity and bad values, never for conflicts:
+// here writes of one row wait for each other.
+func TransactionCanceled(reasons ...string) *Error {
+	list := make([]map[string]string, len(reasons))
+	for i, code := range reasons {
+		list[i] = map[string]string{"Code": code}
+		if code != "None" {
+			list[i]["Message"] = code + ", by a fault"
+		}
+	}
+	text := "Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(reasons, ", ") + "]"
+	return &Error{400, "TransactionCanceledException", text, map[string]any{"CancellationReasons": list}}
 }
