@@ -12,7 +12,7 @@ import (
 )
 
 // FromJSON returns the CBOR of a JSON answer of Kinesis. The member Data is a
-// blob, and a number in a member whose name ends in Timestamp is a time.
+// blob, and a number in a member whose name ends in Timestamp or in At is a time.
 func FromJSON(text []byte) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
@@ -97,7 +97,7 @@ func (e *encoder) text(name, s string) error {
 }
 
 func (e *encoder) number(name string, n json.Number) error {
-	if strings.HasSuffix(name, "Timestamp") {
+	if strings.HasSuffix(name, "Timestamp") || strings.HasSuffix(name, "At") {
 		seconds, err := strconv.ParseFloat(n.String(), 64)
 		if err != nil || seconds < 0 || seconds > maxSeconds {
 			return fmt.Errorf("%s: %s is no time", name, n)
