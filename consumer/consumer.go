@@ -122,6 +122,13 @@ func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	return err
 }
 
+// Fleet returns what the lease table says now of the whole application: which
+// worker reads which shard, since when, why, and how far behind; what nobody
+// reads, and why; who leads. It works whether or not [Consumer.Run] does, and
+// costs one read of the whole table. A program that is no worker uses
+// [lease.NewViewer].
+func (c *Consumer) Fleet(ctx context.Context) (lease.Fleet, error) { return c.leases.Fleet(ctx) }
+
 // find returns an error if the stream is not there for this caller, so that a
 // mistyped name does not wait for ever, nor leaves a table behind. What may pass
 // by itself is no reason to give up.

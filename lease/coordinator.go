@@ -31,6 +31,7 @@ type Coordinator struct {
 	store   Store
 	source  Source
 	options Options
+	viewer  *Viewer
 	running atomic.Bool
 }
 
@@ -52,7 +53,7 @@ func New(store Store, source Source, optFns ...func(*Options)) (*Coordinator, er
 	if err != nil {
 		return nil, err
 	}
-	return &Coordinator{store: store, source: source, options: o}, nil
+	return &Coordinator{store: store, source: source, options: o, viewer: newViewer(store, o.FailoverTime)}, nil
 }
 
 // WorkerID returns the id under which this worker holds leases.
