@@ -108,7 +108,7 @@ func (p *Producer) absorb(now instant) {
 		p.review(l, now)
 		l = next
 	}
-	if rt := p.routes.Load(); !rt.known && rt.lanes[0].due() != never {
+	if rt := p.routes.Load(); !rt.known && !p.loading && rt.lanes[0].due() != never {
 		p.refresh(now)
 	}
 	if p.asked = append(p.asked, asks...); len(asks) > 0 && !p.loading {

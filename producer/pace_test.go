@@ -21,9 +21,9 @@ func TestProducersShareAShard(t *testing.T) {
 
 		warm, measured time.Duration
 	}{
-		{2, true, 15 * time.Millisecond, time.Minute, 2 * time.Minute},
-		{4, true, 0, time.Minute, 2 * time.Minute},
-		{2, false, 15 * time.Millisecond, 20 * time.Second, 30 * time.Second},
+		{2, true, 15 * time.Millisecond, 40 * time.Second, time.Minute},
+		{4, true, 0, 40 * time.Second, time.Minute},
+		{2, false, 15 * time.Millisecond, 20 * time.Second, 20 * time.Second},
 	} {
 		t.Run(fmt.Sprintf("%d producers, aggregate %v", tt.producers, tt.aggregate), func(t *testing.T) {
 			t.Parallel()
