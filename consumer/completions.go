@@ -13,9 +13,14 @@ import (
 
 // CompletionOptions are the settings of [Shard.Completions].
 type CompletionOptions struct {
-	// CheckpointInterval and CheckpointEvery are those of [EachOptions].
+	// CheckpointInterval is how long records that are done may wait for their
+	// position to be stored, from 0 to 1 hour; default 5 s. 0 stores whenever the
+	// oldest record is done.
 	CheckpointInterval time.Duration
-	CheckpointEvery    int
+
+	// CheckpointEvery stores the position also when this many records are done,
+	// even before the interval has passed; 0, the default, counts none.
+	CheckpointEvery int
 
 	// MaxPending bounds the records between the oldest that is not done and the
 	// newest that was begun; [Completions.Begin] waits beyond. Each costs about 48
