@@ -26,7 +26,7 @@ import (
 
 // withWindows makes the states of streams and tables last, as on AWS.
 func withWindows(o *kinesistest.Options) {
-	const window = 3 * time.Second
+	const window = time.Second
 	o.StreamCreating, o.StreamUpdating, o.StreamDeleting = window, window, window
 	o.ConsumerCreating, o.ConsumerDeleting = window, window
 	o.TableCreating, o.TableDeleting, o.IndexCreating = window, window, window
