@@ -179,6 +179,7 @@ func (s *faulty) Owned(ctx context.Context, owner string) ([]string, error) {
 }
 
 func (s *faulty) Write(ctx context.Context, w lease.Write) (lease.Row, error) {
+	ctx = context.WithValue(context.WithValue(ctx, issuedKey{}, time.Now()), callerKey{}, s.id)
 	return with(ctx, s, w.Op.String(), w.Key(), func(ctx context.Context) (lease.Row, error) {
 		row, err := s.Store.Write(ctx, w)
 		if err == nil {

@@ -116,6 +116,9 @@ type fleet struct {
 	stream *stream
 	tick   time.Duration // between the checkpoints of a hold
 
+	// held works on a lease. Nil: f.hold.
+	held func(w *worker, fetch, work context.Context, h *lease.Held) error
+
 	mu      sync.Mutex
 	holders map[string]string // shard → worker, while hold runs and its work context lives
 	begun   map[string]int    // holds per shard
@@ -133,6 +136,8 @@ type worker struct {
 	store *faulty
 	stop  context.CancelFunc
 	done  chan error
+
+	failover time.Duration // by its own clock
 
 	crashed bool // guarded by fleet.mu
 }
@@ -156,7 +161,7 @@ func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 // startAs starts a worker that uses a worker id which is not its own.
 func (f *fleet) startAs(id, workerID string, optFns ...func(*lease.Options)) *worker {
 	f.t.Helper()
-	w := &worker{id: id, store: &faulty{Store: f.store, id: id, onWrite: f.written}, done: make(chan error, 1)}
+	w := &worker{id: id, store: &faulty{Store: f.store, id: id, onWrite: f.written}, failover: failover, done: make(chan error, 1)}
 	c, err := lease.New(w.store, f.stream, append([]func(*lease.Options){func(o *lease.Options) {
 		o.WorkerID = workerID
 		o.FailoverTime = failover
@@ -187,7 +192,11 @@ func (f *fleet) startAs(id, workerID string, optFns ...func(*lease.Options)) *wo
 	w.stop = stop
 	f.workers[id] = w
 	go func() {
-		w.done <- c.Run(ctx, func(fetch, work context.Context, h *lease.Held) error { return f.hold(w, fetch, work, h) })
+		held := f.held
+		if held == nil {
+			held = f.hold
+		}
+		w.done <- c.Run(ctx, func(fetch, work context.Context, h *lease.Held) error { return held(w, fetch, work, h) })
 	}()
 	return w
 }
@@ -214,24 +223,11 @@ func (f *fleet) logf(format string, args ...any) {
 
 func (f *fleet) hold(w *worker, fetch, work context.Context, h *lease.Held) error {
 	shard := h.Shard().ID
-	f.mu.Lock()
-	if other := f.holders[shard]; other != "" {
-		f.t.Errorf("%s holds %s while %s does", w.id, shard, other)
-	}
-	if w.crashed {
-		f.mu.Unlock()
+	drop, ok := f.take(w, work, h)
+	if !ok {
 		return nil
 	}
-	f.checkParents(w, h)
-	f.holders[shard] = w.id
-	f.begun[shard]++
-	f.logf("%s holds %s at %v", w.id, shard, h.Position())
-	f.mu.Unlock()
-	over := context.AfterFunc(work, func() { f.drop(w, shard) })
-	defer func() {
-		over()
-		f.drop(w, shard)
-	}()
+	defer drop()
 	for n := int64(1); ; n++ {
 		select {
 		case <-fetch.Done():
@@ -255,6 +251,29 @@ func (f *fleet) hold(w *worker, fetch, work context.Context, h *lease.Held) erro
 			return err
 		}
 	}
+}
+
+// take notes that the worker holds a lease until drop is called or work ends. It
+// is not ok if the worker has crashed.
+func (f *fleet) take(w *worker, work context.Context, h *lease.Held) (drop func(), ok bool) {
+	shard := h.Shard().ID
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.crashed {
+		return nil, false
+	}
+	if other := f.holders[shard]; other != "" {
+		f.t.Errorf("%s holds %s while %s does", w.id, shard, other)
+	}
+	f.checkParents(w, h)
+	f.holders[shard] = w.id
+	f.begun[shard]++
+	f.logf("%s holds %s at %v", w.id, shard, h.Position())
+	over := context.AfterFunc(work, func() { f.drop(w, shard) })
+	return func() {
+		over()
+		f.drop(w, shard)
+	}, true
 }
 
 // checkParents reports a shard that is held before its parents are finished.

@@ -39,6 +39,7 @@ type member struct {
 	ticks    uint64 // counts the uses of jitter
 	runID    string // of this run
 	reporter reporter
+	foreign  bool // the table has leases of other streams
 	rival    rival
 	skipped  map[string]bool // keys of rows told of in RowSkipped
 
@@ -238,6 +239,20 @@ func (m *member) askPhase(ctx context.Context) error {
 	return nil
 }
 
+// look reads the table, without the leases of other streams: they are left alone.
+func (m *member) look(ctx context.Context) (Snapshot, error) {
+	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
+	defer cancel()
+	snap, err := m.store.Snapshot(call)
+	rows := len(snap.Rows)
+	snap.Rows = slices.DeleteFunc(snap.Rows, func(r Row) bool {
+		_, ok := m.streamOf(r)
+		return !ok
+	})
+	m.foreign = rows > len(snap.Rows)
+	return snap, err
+}
+
 // watch reads the table and, as leader, acts on it. An error ends the run.
 func (m *member) watch(ctx, base context.Context) error {
 	began := time.Now()
@@ -246,9 +261,7 @@ func (m *member) watch(ctx, base context.Context) error {
 		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
 		return nil
 	}
-	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
-	snap, err := m.store.Snapshot(call)
-	cancel()
+	snap, err := m.look(ctx)
 	if err != nil {
 		m.log.Warn("table not read", "error", err)
 		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
@@ -479,7 +492,7 @@ func (m *member) findSuccessors(ctx context.Context, held map[string]*Held) map[
 	if len(held) == 0 {
 		return nil
 	}
-	snap, err := m.store.Snapshot(ctx)
+	snap, err := m.look(ctx)
 	if err != nil {
 		m.log.Warn("no successors found; the leader assigns the leases", "error", err)
 		return nil

@@ -46,13 +46,7 @@ func checkRecreated(stream Stream, shards []Shard, rows []Row) error {
 // A stream that cannot be listed is compared by the leader, when it can.
 func (m *member) checkStream(ctx context.Context, snap *Snapshot) error {
 	stream := m.streams[0]
-	var rows []Row
-	for _, r := range snap.Rows {
-		if _, ok := m.streamOf(r); ok {
-			rows = append(rows, r)
-		}
-	}
-	if len(rows) == 0 {
+	if len(snap.Rows) == 0 {
 		return nil
 	}
 	shards, err := m.source.Shards(ctx, stream, ShardsAt{})
@@ -60,7 +54,7 @@ func (m *member) checkStream(ctx context.Context, snap *Snapshot) error {
 		m.log.Warn("stream not compared with the table", "stream", stream.Name, "error", err)
 		return nil
 	}
-	return checkRecreated(stream, shards, rows)
+	return checkRecreated(stream, shards, snap.Rows)
 }
 
 // garbage returns the finished rows of shards that the stream lists no longer and

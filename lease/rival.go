@@ -78,9 +78,7 @@ func (m *member) awaitOldRun(ctx context.Context, snap Snapshot) error {
 // firstLook reads the table, trying until it can.
 func (m *member) firstLook(ctx context.Context) (Snapshot, error) {
 	for {
-		call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
-		snap, err := m.store.Snapshot(call)
-		cancel()
+		snap, err := m.look(ctx)
 		if err == nil {
 			return snap, nil
 		}

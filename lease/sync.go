@@ -229,12 +229,7 @@ type syncResult struct {
 // It reports whether nothing is missing.
 func (m *member) syncIfNeeded(ctx context.Context, now time.Time, snap *Snapshot) bool {
 	stream := m.streams[0]
-	var rows []Row
-	for _, r := range snap.Rows {
-		if _, ok := m.streamOf(r); ok {
-			rows = append(rows, r)
-		}
-	}
+	rows := snap.Rows
 	if len(rows) > 0 && !m.lead.audit.due(now, rows) {
 		return true
 	}
@@ -244,7 +239,7 @@ func (m *member) syncIfNeeded(ctx context.Context, now time.Time, snap *Snapshot
 		return false
 	}
 	m.syncing = true
-	empty := len(snap.Rows) == 0 && len(snap.Bad) == 0
+	empty := len(rows) == 0 && len(snap.Bad) == 0 && !m.foreign
 	m.duties.Go(func() {
 		n, err := m.syncShards(ctx, stream, rows, empty)
 		if errors.Is(err, ErrRecreated) {
