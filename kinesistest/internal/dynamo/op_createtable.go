@@ -102,9 +102,12 @@ func (r *request) tags() map[string]string {
 	tags := map[string]string{}
 	for _, sub := range r.objects("Tags") {
 		key, ok := sub.str("Key")
-		value, _ := sub.str("Value")
+		value, valued := sub.str("Value")
 		if !ok {
 			sub.required("Key")
+		}
+		if !valued {
+			sub.required("Value")
 		}
 		sub.length(key, utf8.RuneCountInString(key), "Key", 1, 128)
 		sub.length(value, utf8.RuneCountInString(value), "Value", 0, 256)

@@ -100,7 +100,7 @@ func (s *Service) updateContinuousBackups(r *request) (any, error) {
 	case next.days > maxRecoveryDays:
 		r.violate(next.days, "PointInTimeRecoverySpecification.recoveryPeriodInDays", fmt.Sprintf("Member must have value less than or equal to %d", maxRecoveryDays))
 	}
-	return s.withTable(r, name, func(t *table, now time.Time) (any, error) {
+	return s.withBackups(r, name, func(t *table, now time.Time) (any, error) {
 		if next.since = t.recovery.since; !t.recovery.on {
 			next.since = now
 		}
@@ -110,7 +110,7 @@ func (s *Service) updateContinuousBackups(r *request) (any, error) {
 }
 
 func (s *Service) describeContinuousBackups(r *request) (any, error) {
-	return s.withTable(r, r.table(s.opts.Identity), func(t *table, now time.Time) (any, error) { return t.backups(now), nil })
+	return s.withBackups(r, r.table(s.opts.Identity), func(t *table, now time.Time) (any, error) { return t.backups(now), nil })
 }
 
 func (t *table) backups(now time.Time) any {
@@ -126,6 +126,9 @@ func (t *table) backups(now time.Time) any {
 
 func (s *Service) tagResource(r *request) (any, error) {
 	name := r.resource(s)
+	if !r.has("Tags") {
+		r.required("Tags")
+	}
 	tags := r.tags()
 	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
 		next := maps.Clone(t.tags)
@@ -139,7 +142,11 @@ func (s *Service) tagResource(r *request) (any, error) {
 }
 
 func (s *Service) untagResource(r *request) (any, error) {
-	name, keys := r.resource(s), r.strings("TagKeys")
+	name := r.resource(s)
+	if !r.has("TagKeys") {
+		r.required("TagKeys")
+	}
+	keys := r.strings("TagKeys")
 	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
 		for _, k := range keys {
 			delete(t.tags, k)
@@ -166,10 +173,32 @@ func (r *request) resource(s *Service) string {
 	switch {
 	case !ok:
 		r.required("ResourceArn")
-	case !own:
+	case !strings.HasPrefix(arn, "arn:"):
+		r.fail(attr.Invalidf("Invalid TableArn: Invalid ResourceArn provided as input %s", arn))
+	case !own || !s.exists(name):
 		r.fail(api.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn))
 	}
 	return name
+}
+
+// exists reports whether there is a table of that name.
+func (s *Service) exists(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.find(name, time.Now())
+	return err == nil
+}
+
+// withBackups is withTable for operations on backups, which have an error of
+// their own for a missing table.
+func (s *Service) withBackups(r *request, name string, do func(*table, time.Time) (any, error)) (any, error) {
+	if err := r.done(); err != nil {
+		return nil, err
+	}
+	if !s.exists(name) {
+		return nil, api.Errorf("TableNotFoundException", "Table not found: %s", name)
+	}
+	return s.withTable(r, name, do)
 }
 
 // withTable refuses what r has left, and calls do with the table, under the

@@ -26,9 +26,9 @@ type token struct {
 }
 
 func (s *Service) transactWriteItems(r *request) (any, error) {
-	id, _ := r.str("ClientRequestToken")
-	if len(id) > 36 {
-		r.violate(id, "ClientRequestToken", "Member must have length less than or equal to 36")
+	id, given := r.str("ClientRequestToken")
+	if given {
+		r.length(id, len(id), "ClientRequestToken", 1, 36)
 	}
 	out := wanted{capacity: r.capacity(), metrics: r.metrics()}
 	asked, err := json.Marshal(r.fields)
@@ -52,6 +52,9 @@ func (s *Service) transactWriteItems(r *request) (any, error) {
 
 // actions takes TransactItems.
 func (r *request) actions(s *Service) []*request {
+	if !r.has("TransactItems") {
+		r.required("TransactItems")
+	}
 	subs := r.objects("TransactItems")
 	if r.err == nil && len(subs) == 0 {
 		r.violate("[]", "TransactItems", "Member must have length greater than or equal to 1")
@@ -90,7 +93,9 @@ func (s *Service) action(r *request) *write {
 				sub.required("UpdateExpression")
 			}
 		} else {
-			s.conditional(sub, w)
+			p := sub.params(s, 1, "ConditionExpression")
+			w.cond = sub.condition("ConditionExpression", p)
+			sub.used(p)
 		}
 		if w.check && w.cond == nil {
 			sub.required("ConditionExpression")

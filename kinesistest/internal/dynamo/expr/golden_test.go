@@ -72,25 +72,19 @@ func (s *scene) verdict(verb, text string) string {
 	params := &expr.Params{Names: s.names, Values: s.values}
 	switch verb {
 	case "condition":
-		c, err := expr.ParseCondition("ConditionExpression", text, params)
-		if err != nil {
-			return messageOf(err)
+		return s.holds(expr.ParseCondition("ConditionExpression", text, params))
+	case "filter":
+		c, err := expr.ParseCondition("FilterExpression", text, params)
+		if err == nil {
+			err = params.Unused()
 		}
-		return fmt.Sprint(c.Holds(s.item))
+		return s.holds(c, err)
+	case "legacy":
+		return s.holds(comparison(text))
 	case "update":
-		u, err := expr.ParseUpdate(text, params)
-		if err != nil {
-			return messageOf(err)
-		}
-		before := string(s.item.Append(nil))
-		it, err := u.Apply(s.item)
-		if after := string(s.item.Append(nil)); after != before {
-			return "the update wrote to its input: " + after
-		}
-		if err != nil {
-			return messageOf(err)
-		}
-		return changes(s.item, it)
+		return s.updated(expr.ParseUpdate(text, params))
+	case "attributeupdates":
+		return s.updated(legacyChanges(text))
 	case "projection":
 		pr, err := expr.ParseProjection(text, params)
 		return itemOr(pr.Of(s.item), err)
@@ -102,6 +96,64 @@ func (s *scene) verdict(verb, text string) string {
 		return "hash " + string(k.Hash.Append(nil)) + " range " + k.Range.String()
 	}
 	return "unknown verb " + verb
+}
+
+func (s *scene) holds(c *expr.Condition, err error) string {
+	if err != nil {
+		return messageOf(err)
+	}
+	return fmt.Sprint(c.Holds(s.item))
+}
+
+func (s *scene) updated(u *expr.Update, err error) string {
+	if err != nil {
+		return messageOf(err)
+	}
+	before := string(s.item.Append(nil))
+	it, err := u.Apply(s.item)
+	if after := string(s.item.Append(nil)); after != before {
+		return "the update wrote to its input: " + after
+	}
+	if err != nil {
+		return messageOf(err)
+	}
+	return changes(s.item, it)
+}
+
+// comparison reads a legacy condition: a name, an operator and a list of
+// values, each written {"v":VALUE}.
+func comparison(text string) (*expr.Condition, error) {
+	name, rest, _ := strings.Cut(text, " ")
+	op, list, _ := strings.Cut(rest, " ")
+	var items []attr.Item
+	if list != "" {
+		if err := json.Unmarshal([]byte(list), &items); err != nil {
+			return nil, err
+		}
+	}
+	args := make([]attr.Value, len(items))
+	for i, it := range items {
+		args[i] = it["v"]
+	}
+	return expr.Comparison(name, op, args)
+}
+
+// legacyChanges reads AttributeUpdates: NAME ACTION {"v":VALUE}, with more of
+// them behind semicolons.
+func legacyChanges(text string) (*expr.Update, error) {
+	var list []expr.Change
+	for one := range strings.SplitSeq(text, "; ") {
+		name, rest, _ := strings.Cut(one, " ")
+		action, value, _ := strings.Cut(rest, " ")
+		var it attr.Item
+		if value != "" {
+			if err := json.Unmarshal([]byte(value), &it); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, expr.Change{Name: name, Action: action, Value: it["v"]})
+	}
+	return expr.Changes(list)
 }
 
 // changes returns what differs between two items: b {"N":"2"}, -c.
