@@ -57,9 +57,16 @@ func (s *Service) updateStreamMode(in *updateStreamModeInput) (any, *api.Error) 
 			if e := s.mayEnterMode(st, mode, onDemands, now); e != nil {
 				return e
 			}
-			st.modeSwitches.add(now)
 		} else if in.WarmThroughputMiBps == nil {
 			return nil // nothing changes, and no switch is counted
+		}
+		if w := in.WarmThroughputMiBps; w != nil {
+			if e := s.shardRoom(*w - len(st.routes.shards)); e != nil {
+				return e
+			}
+		}
+		if st.mode != mode {
+			st.modeSwitches.add(now)
 		}
 		s.enterMode(st, mode, in.WarmThroughputMiBps, now)
 		return nil

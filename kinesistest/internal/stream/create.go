@@ -185,7 +185,7 @@ func (s *Service) onDemandRoom(n int) *api.Error {
 // shardRoom fails if the account may not have n further open shards.
 func (s *Service) shardRoom(n int) *api.Error {
 	have, limit := int(s.openShards.Load()), s.opts.Limits.ShardsPerAccount
-	if limit <= 0 || have+n <= limit {
+	if limit <= 0 || n <= 0 || have+n <= limit {
 		return nil
 	}
 	return limitExceeded("This request would exceed the shard limit for the account %s in %s. "+

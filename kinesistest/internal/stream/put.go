@@ -23,7 +23,8 @@ type putEntry struct {
 	Record
 	key, hash *string
 	noData    bool
-	hashKey   shardmap.HashKey
+	own       shardmap.HashKey // as its keys have it
+	hashKey   shardmap.HashKey // where it goes
 	shard     *shard
 	result    putResult
 }
@@ -117,8 +118,8 @@ func (r *putRequest) decodeMember(s *scanner, name []byte, e *putEntry) (err err
 	return err
 }
 
-// check judges what can be judged without the stream, and routes each entry to
-// a hash key.
+// check judges what can be judged without the stream, and finds the hash key of
+// each entry.
 func (r *putRequest) check(l *Limits) *api.Error {
 	var v violations
 	if r.noEntries {
@@ -150,7 +151,7 @@ func (r *putRequest) check(l *Limits) *api.Error {
 		return invalid("Records size exceeds %d MB limit", l.BytesPerRequest>>20)
 	}
 	for i := range r.entries {
-		if e := r.entries[i].place(); e != nil {
+		if e := r.entries[i].hashed(); e != nil {
 			return e
 		}
 	}
@@ -187,10 +188,10 @@ func hashKeyPattern(s string) bool {
 	return s == "0" || len(s) >= 1 && len(s) <= 39 && s[0] != '0'
 }
 
-// place finds the entry's hash key.
-func (e *putEntry) place() *api.Error {
+// hashed finds the hash key that the entry's keys mean.
+func (e *putEntry) hashed() *api.Error {
 	if e.hash == nil {
-		e.hashKey = shardmap.HashOf(e.PartitionKey)
+		e.own = shardmap.HashOf(e.PartitionKey)
 		return nil
 	}
 	e.ExplicitHashKey = *e.hash
@@ -198,7 +199,7 @@ func (e *putEntry) place() *api.Error {
 	if err != nil {
 		return invalid("Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", *e.hash)
 	}
-	e.hashKey = k
+	e.own = k
 	return nil
 }
 
@@ -266,11 +267,10 @@ func (s *Service) admit(st *stream, r *putRequest, now time.Time) *api.Error {
 			return invalid("Record size of %d bytes, partition key included, exceeds the maximum record size of %d KiB of stream %s under account %s.",
 				n, st.maxRecordSize, st.name, account)
 		}
-		if spread {
-			// The service spreads the records itself, whatever their keys say.
-			st.spread += 0x9e3779b97f4a7c15
-			e.hashKey = shardmap.HashKey{Hi: st.spread}
-		}
+		e.hashKey = st.place(i, e.own)
+	}
+	if spread {
+		st.spread += uint64(len(r.entries))
 	}
 	if r.ordering == nil {
 		return nil
@@ -282,6 +282,17 @@ func (s *Service) admit(st *stream, r *putRequest, now time.Time) *api.Error {
 		return invalid("ExclusiveMinimumSequenceNumber %.200s used in PutRecord on stream %s under account %s is invalid.", *r.ordering, st.name, account)
 	}
 	return nil
+}
+
+// place returns the hash key by which the i-th entry of a request goes to its
+// shard. A stream of the strategy AUTO gives every shard as many records,
+// whatever their keys say.
+func (st *stream) place(i int, own shardmap.HashKey) shardmap.HashKey {
+	if st.distribution != auto {
+		return own
+	}
+	open := st.routes.shards
+	return open[(st.spread+uint64(i))%uint64(len(open))].hashes.Start
 }
 
 // store appends the entries that nothing speaks against. st is locked.
@@ -337,8 +348,14 @@ func (s *Service) Route(body []byte, single bool, yield func(i int, shardID, par
 	}
 	var routes *routing
 	e := s.with(r.ref, func(st *stream, _ time.Time) *api.Error {
+		if e := st.readable(s.opts.Identity.AccountID); e != nil {
+			return e
+		}
 		routes = st.routes
-		return st.readable(s.opts.Identity.AccountID)
+		for i := range r.entries {
+			r.entries[i].hashKey = st.place(i, r.entries[i].own)
+		}
+		return nil
 	})
 	if e != nil {
 		return

@@ -166,6 +166,11 @@ func FuzzCall(f *testing.F) {
 		{"MergeShards", `{"StreamName":"s","ShardToMerge":"shardId-000000000000","AdjacentShardToMerge":"shardId-000000000001"}`},
 		{"CreateStream", `{"StreamName":"s2","ShardCount":3,"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}`},
 		{"DescribeStream", `{"StreamName":"s","Limit":1e9}`},
+		{"UpdateShardCount", `{"StreamName":"s","TargetShardCount":3,"ScalingType":"UNIFORM_SCALING"}`},
+		{"UpdateStreamMode", `{"StreamARN":"arn:aws:kinesis:::stream/s","StreamModeDetails":{"StreamMode":"ON_DEMAND"},"WarmThroughputMiBps":9}`},
+		{"AddTagsToStream", `{"StreamName":"s","Tags":{"a":"b"}}`},
+		{"PutResourcePolicy", `{"ResourceARN":"arn:aws:kinesis:us-east-1:123456789012:stream/s/consumer/c:1","Policy":"{}"}`},
+		{"EnableEnhancedMonitoring", `{"StreamName":"s","ShardLevelMetrics":["ALL","x",null]}`},
 	} {
 		f.Add(s.op, []byte(s.body))
 	}

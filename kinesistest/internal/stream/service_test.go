@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,6 +294,52 @@ func TestPutsRaceReshards(t *testing.T) {
 		}
 		if total != 400 {
 			t.Errorf("%d records, want 400", total)
+		}
+	})
+}
+
+// Whatever is changed about a stream meanwhile, a put is stored once or refused.
+func TestPutsRaceChanges(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "StreamModeDetails": object{"StreamMode": "ON_DEMAND"}})
+		var puts sync.WaitGroup
+		var stored atomic.Int64
+		for range 3 {
+			puts.Go(func() {
+				for i := range 60 {
+					record := object{"StreamName": "s", "Data": data(1)}
+					if i%2 == 0 {
+						record["PartitionKey"] = fmt.Sprint(i)
+					}
+					switch _, code := c.try("PutRecord", record); {
+					case code == "":
+						stored.Add(1)
+					case code != badRequest || i%2 == 0: // without a key while keys count
+						c.Errorf("record %d: %s", i, code)
+					}
+				}
+			})
+		}
+		for i := range 20 {
+			strategy := []string{"AUTO", "USER_PARTITION_KEY"}[i%2]
+			c.must("UpdateStreamRecordDistributionStrategy", object{"StreamARN": arnOfS, "RecordDistributionStrategy": strategy})
+			if i%4 != 3 {
+				continue
+			}
+			c.must("UpdateStreamMode", object{"StreamARN": arnOfS, "StreamModeDetails": object{"StreamMode": "PROVISIONED"}})
+			if _, code := c.updateShardCount(3 + i%5); code != "" {
+				c.Error(code)
+			}
+			c.must("StartStreamEncryption", object{"StreamName": "s", "EncryptionType": "KMS", "KeyId": fmt.Sprint(i)})
+			c.must("UpdateStreamMode", object{"StreamARN": arnOfS, "StreamModeDetails": object{"StreamMode": "ON_DEMAND"}})
+		}
+		puts.Wait()
+		total := 0
+		for _, sh := range c.Shards("s") {
+			total += sh.Records
+		}
+		if total != int(stored.Load()) {
+			c.Errorf("%d records are there, %d puts succeeded", total, stored.Load())
 		}
 	})
 }

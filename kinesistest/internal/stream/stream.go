@@ -53,7 +53,7 @@ type stream struct {
 	tags          map[string]string
 	policy        string // JSON, "" for none
 	epoch         int64  // the latest creation second in a sequence number
-	spread        uint64
+	spread        uint64 // records that went to the shards in turn
 	listed        bucket
 	fanOut        fanOut
 
