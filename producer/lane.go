@@ -287,8 +287,8 @@ func (l *lane) wait(pr *Producer, now instant, n int) time.Duration {
 	l.bytes.SetRate(t, bytes, bytes)
 	l.records.SetRate(t, records, max(1, records))
 	wait := max(l.bytes.Wait(t, float64(n)), l.records.Wait(t, 1))
-	if share < 1 {
-		wait = min(wait, climbing)
+	if share < 1 && wait > 0 {
+		wait = max(min(wait, climbing), time.Millisecond) // no run after what climbs
 	}
 	return wait
 }

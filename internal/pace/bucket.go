@@ -31,12 +31,18 @@ func NewBucket(rate, burst float64) Bucket {
 }
 
 // SetRate changes the rate and the burst from now on. What is in the bucket, or
-// owed, stays, as far as the burst allows. It leaves an unlimited Bucket alone.
+// owed, stays, as far as the burst allows, and a full bucket stays full: who
+// waits for that would else chase a burst that grows. It leaves an unlimited
+// Bucket alone.
 func (b *Bucket) SetRate(now time.Time, rate, burst float64) {
 	if b.rate == 0 || b.rate == rate && b.burst == burst {
 		return
 	}
-	b.level = min(burst, b.levelAt(now))
+	level := b.levelAt(now)
+	if level >= b.burst {
+		level = burst
+	}
+	b.level = min(burst, level)
 	b.at, b.rate, b.burst = now, rate, burst
 }
 

@@ -72,3 +72,24 @@ func TestBucketKeepsTheRate(t *testing.T) {
 		t.Errorf("sent %.0f bytes in a minute, want %.0f", sent, want)
 	}
 }
+
+// Who waits for a full bucket whose burst grows gets there, in few steps.
+func TestFullBucketStaysFullWhenItsBurstGrows(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	rate := 1000.0
+	b := NewBucket(rate, rate)
+	b.Spend(now, 1000)
+	for steps := 0; ; steps++ {
+		rate = 1000 + 100*now.Sub(time.Unix(0, 0)).Seconds()
+		b.SetRate(now, rate, rate)
+		wait := b.Wait(now, 5000) // more than the burst
+		if wait == 0 {
+			break
+		}
+		if steps == 100 {
+			t.Fatalf("not full after %v and %d steps", now.Sub(time.Unix(0, 0)), steps)
+		}
+		now = now.Add(wait)
+	}
+}
