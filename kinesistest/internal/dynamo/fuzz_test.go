@@ -23,14 +23,20 @@ func FuzzCall(f *testing.F) {
 		"BatchGetItem":       `{"RequestItems":{"leases":{"Keys":[{"leaseKey":{"S":"a"}}]}}}`,
 		"TransactWriteItems": `{"TransactItems":[{"Put":{"TableName":"leases","Item":{"leaseKey":{"S":"a"}}}}],"ClientRequestToken":"x"}`,
 		"DescribeTable":      `{"TableName":"leases"}`,
+		"TransactGetItems":   `{"TransactItems":[{"Get":{"TableName":"leases","Key":{"leaseKey":{"S":"k"}},"ProjectionExpression":"l[0].x"}}]}`,
+		"UpdateTimeToLive":   `{"TableName":"leases","TimeToLiveSpecification":{"AttributeName":"a","Enabled":true}}`,
+		"TagResource":        `{"ResourceArn":"arn:aws:dynamodb:us-east-1:123456789012:table/leases","Tags":[{"Key":"a","Value":"b"}]}`,
 	} {
 		f.Add(op, []byte(body))
 	}
+	f.Add("UpdateItem", []byte(`{"TableName":"leases","Key":{"leaseKey":{"S":"k"}},"AttributeUpdates":{"a":{"Action":"ADD","Value":{"N":"1"}},"l":{"Action":"DELETE"}},"Expected":{"a":{"ComparisonOperator":"IN","AttributeValueList":[{"N":"1"}]},"b":{"Exists":false}},"ConditionalOperator":"OR"}`))
+	f.Add("Query", []byte(`{"TableName":"leases","KeyConditions":{"leaseKey":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"k"}]}},"QueryFilter":{"a":{"ComparisonOperator":"NOT_NULL"}},"AttributesToGet":["a"]}`))
 	f.Fuzz(func(t *testing.T, op string, body []byte) {
 		s := newTables(t)
 		if _, failure := s.Call(t.Context(), "PutItem", []byte(`{"TableName":"leases","Item":{"leaseKey":{"S":"k"},"a":{"N":"1"},"l":{"L":[{"M":{"x":{"S":"y"}}}]}}}`)); failure != nil {
 			t.Fatal(failure)
 		}
+		s.Names(op, body)
 		out, failure := s.Call(t.Context(), op, body)
 		switch {
 		case failure != nil && (failure.Status != 400 || failure.Code == ""):
