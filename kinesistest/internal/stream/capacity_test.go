@@ -145,7 +145,7 @@ func TestRecordDistribution(t *testing.T) {
 }
 
 func TestUpdateMaxRecordSize(t *testing.T) {
-	inBubble(t, Options{Updating: time.Second, Limits: Limits{BytesPerRequest: 10 << 20, BytesPerPage: 10 << 20}}, func(c caller) {
+	inBubble(t, Options{Updating: time.Second, Limits: Limits{BytesPerRequest: 3 << 20, BytesPerPage: 3 << 20}}, func(c caller) {
 		t := c.T
 		client := c.client()
 		c.create(1)
@@ -164,22 +164,26 @@ func TestUpdateMaxRecordSize(t *testing.T) {
 		fails(t, "1 MiB", put(1<<20), "")
 		fails(t, "a byte more", put(1<<20+1), badArgument)
 		fails(t, "10240", set(10240), "")
-		fails(t, "a byte more, while UPDATING", put(1<<20+1), badArgument)
-		fails(t, "while UPDATING", set(1024), busy)
 		time.Sleep(time.Second)
 		if got := *c.summary().MaxRecordSizeInKiB; got != 10240 {
 			t.Errorf("MaxRecordSizeInKiB %d", got)
 		}
-		fails(t, "10 MiB", put(10<<20), "")
-		fails(t, "a byte more", put(10<<20+1), badArgument)
-		entries := []types.PutRecordsRequestEntry{{PartitionKey: aws.String("k"), Data: make([]byte, 5<<20)}, {PartitionKey: aws.String("k"), Data: make([]byte, 5<<20-2)}}
+		fails(t, "2 MiB", put(2<<20), "")
+		fails(t, "1536", set(1536), "")
+		fails(t, "2 MiB while UPDATING", put(2<<20), "")
+		fails(t, "while UPDATING", set(1024), busy)
+		time.Sleep(time.Second)
+		fails(t, "1.5 MiB", put(3<<19), "")
+		fails(t, "a byte more", put(3<<19+1), badArgument)
+		entries := []types.PutRecordsRequestEntry{{PartitionKey: aws.String("k"), Data: make([]byte, 3<<19-1)}, {PartitionKey: aws.String("k"), Data: make([]byte, 3<<19-1)}}
 		_, err = client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String("s"), Records: entries})
-		fails(t, "10 MiB together", err, "")
-		entries[1].Data = append(entries[1].Data, 0)
+		fails(t, "3 MiB together, as much as a request may have", err, "")
+		entries = append(entries, types.PutRecordsRequestEntry{PartitionKey: aws.String("k")})
+		entries[2].Data = []byte{}
 		_, err = client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String("s"), Records: entries})
 		fails(t, "a byte more together", err, badArgument)
 		it := c.iterator(shard0, "TRIM_HORIZON").(string)
-		for _, want := range []int{1, 1, 2} { // a page takes what is whole within 10 MiB
+		for _, want := range []int{2, 1, 2, 1} { // a page takes what is whole within 3 MiB
 			page, err := client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: &it})
 			if err != nil || len(page.Records) != want {
 				t.Fatalf("%d records, %v, want %d", len(page.Records), err, want)
@@ -188,7 +192,7 @@ func TestUpdateMaxRecordSize(t *testing.T) {
 		}
 		fails(t, "back to 1024", set(1024), "")
 		time.Sleep(time.Second)
-		fails(t, "2 MiB", put(2<<20), badArgument)
+		fails(t, "1.5 MiB", put(3<<19), badArgument)
 	})
 }
 

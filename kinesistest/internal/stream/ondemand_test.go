@@ -15,10 +15,10 @@ func TestOnDemandScaling(t *testing.T) {
 		size    int // bytes a second, to one key
 		want    int // shards after two periods
 	}{
-		{"hot", onDemand, 10 * time.Second, 600_000, 6},
-		{"cool", onDemand, 10 * time.Second, 400_000, 4},
+		{"hot", onDemand, 3 * time.Second, 600_000, 6},
+		{"cool", onDemand, 3 * time.Second, 400_000, 4},
 		{"switched off", onDemand, 0, 600_000, 4},
-		{"provisioned", provisioned, 10 * time.Second, 600_000, 4},
+		{"provisioned", provisioned, 3 * time.Second, 600_000, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, Options{OnDemandScaling: tt.scaling, Updating: time.Second}, func(c caller) {
@@ -29,7 +29,7 @@ func TestOnDemandScaling(t *testing.T) {
 				c.must("CreateStream", in)
 				put := object{"StreamName": "s", "PartitionKey": "k", "Data": data(tt.size)}
 				last := ""
-				for range 22 {
+				for range 9 {
 					out := c.must("PutRecord", put)
 					if n := out["SequenceNumber"].(string); n <= last {
 						c.Fatalf("%s comes after %s", n, last)
@@ -50,12 +50,12 @@ func TestOnDemandScaling(t *testing.T) {
 // Load that comes once in a while is not load for long, and many small records
 // are.
 func TestOnDemandScalingLooksAtThePeriod(t *testing.T) {
-	inBubble(t, Options{OnDemandScaling: 20 * time.Second}, func(c caller) {
+	inBubble(t, Options{OnDemandScaling: 4 * time.Second}, func(c caller) {
 		c.must("CreateStream", object{"StreamName": "s", "StreamModeDetails": object{"StreamMode": "ON_DEMAND"}})
 		large := object{"StreamName": "s", "PartitionKey": "k", "Data": data(1 << 20)[:1<<20]}
-		for range 10 {
+		for range 4 {
 			c.must("PutRecord", large)
-			time.Sleep(24 * time.Second)
+			time.Sleep(5 * time.Second)
 		}
 		if got := *c.summary().OpenShardCount; got != 4 {
 			c.Errorf("%d shards after a few records", got)
@@ -64,7 +64,7 @@ func TestOnDemandScalingLooksAtThePeriod(t *testing.T) {
 		for i := range records {
 			records[i] = object{"PartitionKey": fmt.Sprint(i), "ExplicitHashKey": "0", "Data": ""}
 		}
-		for range 24 {
+		for range 5 {
 			c.must("PutRecords", object{"StreamName": "s", "Records": records})
 			time.Sleep(time.Second)
 		}

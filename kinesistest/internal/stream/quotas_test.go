@@ -145,17 +145,17 @@ func TestPartialFailure(t *testing.T) {
 	})
 }
 
-// A page of 10 MiB ends reading for five seconds.
+// A page that is full, here of 100 KiB, ends reading for five seconds.
 func TestFullPagePause(t *testing.T) {
-	limits := Limits{BytesPerPage: 10 << 20, FullPagePause: 5 * time.Second}
+	limits := Limits{BytesPerPage: 100 << 10, FullPagePause: 5 * time.Second}
 	inBubble(t, Options{Limits: limits}, func(c caller) {
 		c.create(1)
 		for range 11 {
-			c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": data(1<<20 - 1)})
+			c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": data(10<<10 - 1)})
 		}
 		page := c.must("GetRecords", object{"ShardIterator": c.iterator(shard0, "TRIM_HORIZON")})
 		if got := len(page["Records"].([]any)); got != 10 {
-			c.Fatalf("%d records of 1 MiB in a page", got)
+			c.Fatalf("%d records of 10 KiB in a page", got)
 		}
 		next := object{"ShardIterator": page["NextShardIterator"]}
 		c.wants(throughput, "GetRecords", next)
