@@ -296,6 +296,7 @@ func (s *Service) Names(body []byte) Names {
 	in := map[string]*string{
 		"StreamName": nil, "StreamARN": nil, "ShardIterator": nil, "PartitionKey": nil,
 		"ShardId": nil, "ShardToSplit": nil, "ShardToMerge": nil, "ConsumerARN": nil,
+		"ResourceARN": nil, "NextToken": nil,
 	}
 	scan := &scanner{b: body}
 	_ = scan.document(func(name []byte) (err error) { // the operation itself tells what is wrong
@@ -313,13 +314,16 @@ func (s *Service) Names(body []byte) Names {
 	}
 	n.Stream = value("StreamName")
 	if arn := value("StreamARN"); n.Stream == "" {
-		arn, _, _ = strings.Cut(cmp.Or(arn, value("ConsumerARN")), "/consumer/")
+		arn, _, _ = strings.Cut(cmp.Or(arn, value("ConsumerARN"), value("ResourceARN")), "/consumer/")
 		n.Stream = arn[strings.LastIndexByte(arn, '/')+1:]
 	}
 	n.Shard = cmp.Or(value("ShardId"), value("ShardToSplit"), value("ShardToMerge"))
 	n.PartitionKey = value("PartitionKey")
 	if it := value("ShardIterator"); it != "" {
 		n.Stream, n.Shard = s.Locate(it)
+	}
+	if t, ok := s.read(value("NextToken"), tokenShards); ok && n.Stream == "" {
+		n.Stream = s.nameOf(t.stream)
 	}
 	return n
 }

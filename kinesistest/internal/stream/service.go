@@ -331,12 +331,17 @@ func (s *Service) Locate(iterator string) (streamName, shard string) {
 	if !ok {
 		return "", ""
 	}
+	return s.nameOf(it.stream), shardID(it.shard)
+}
+
+// nameOf returns the name of the stream with a number, "" if it is gone.
+func (s *Service) nameOf(number uint64) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st := s.byNumber[it.stream]; st != nil {
-		streamName = st.name
+	if st := s.byNumber[number]; st != nil {
+		return st.name
 	}
-	return streamName, shardID(it.shard)
+	return ""
 }
 
 // sign returns a checksum that tells the service's own tokens from others. It

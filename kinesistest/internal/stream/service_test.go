@@ -298,6 +298,36 @@ func TestPutsRaceReshards(t *testing.T) {
 	})
 }
 
+// A fault is told what a request is about, however that names it.
+func TestNames(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		c.create(2)
+		token := c.must("ListShards", object{"StreamName": "s", "MaxResults": 1})["NextToken"]
+		for _, tt := range []struct {
+			in   object
+			want Names
+		}{
+			{object{"StreamName": "s", "ShardId": shard0}, Names{Stream: "s", Shard: shard0}},
+			{object{"StreamARN": arnOfS, "PartitionKey": "k"}, Names{Stream: "s", PartitionKey: "k"}},
+			{object{"ConsumerARN": arnOfS + "/consumer/app:1", "ShardId": shard0}, Names{Stream: "s", Shard: shard0}},
+			{object{"ResourceARN": arnOfS}, Names{Stream: "s"}},
+			{object{"ResourceARN": arnOfS + "/consumer/app:1"}, Names{Stream: "s"}},
+			{object{"ShardIterator": c.iterator(shard0, "LATEST")}, Names{Stream: "s", Shard: shard0}},
+			{object{"NextToken": token}, Names{Stream: "s"}},
+			{object{"NextToken": "x", "ShardIterator": "y"}, Names{}},
+			{object{"StreamName": "s", "ShardToMerge": shard0}, Names{Stream: "s", Shard: shard0}},
+		} {
+			body, err := json.Marshal(tt.in)
+			if err != nil {
+				c.Fatal(err)
+			}
+			if got := c.Names(body); got != tt.want {
+				c.Errorf("%s is about %+v, want %+v", body, got, tt.want)
+			}
+		}
+	})
+}
+
 // Whatever is changed about a stream meanwhile, a put is stored once or refused.
 func TestPutsRaceChanges(t *testing.T) {
 	inBubble(t, Options{}, func(c caller) {
