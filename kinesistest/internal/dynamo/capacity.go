@@ -58,10 +58,6 @@ func readUnits(bytes int, consistent bool) float64 {
 // table, and those of every index whose part of the row it changes.
 func (c *change) used() usage {
 	u := usage{t: c.t, write: true, table: writeUnits(max(c.before.Size(), c.after.Size()))}
-	if c.check {
-		u.table = writeUnits(c.before.Size())
-		return u
-	}
 	for _, ix := range c.t.indexes {
 		if units := ix.used(c.t, c.before, c.after); units > 0 {
 			u.add(usage{indexes: map[*index]float64{ix: units}}, 1)
@@ -74,27 +70,35 @@ func (c *change) used() usage {
 // if its part stays, two writes if its place changes.
 func (ix *index) used(t *table, before, after Item) float64 {
 	was, is := before != nil && ix.key.complete(before), after != nil && ix.key.complete(after)
-	var from, to Item
+	if was == is && (!was || ix.sameView(t, before, after)) {
+		return 0
+	}
+	from, to := 0, 0
 	if was {
-		from = ix.visible(t, before)
+		from = ix.visible(t, before).Size()
 	}
 	if is {
-		to = ix.visible(t, after)
+		to = ix.visible(t, after).Size()
 	}
-	switch {
-	case !was && !is, was && is && from.Equal(to):
-		return 0
-	case was && is && ix.key.sameKey(from, to):
-		return writeUnits(max(from.Size(), to.Size()))
+	if was && is && ix.key.sameKey(before, after) {
+		return writeUnits(max(from, to))
 	}
 	units := 0.0
 	if was {
-		units += writeUnits(from.Size())
+		units += writeUnits(from)
 	}
 	if is {
-		units += writeUnits(to.Size())
+		units += writeUnits(to)
 	}
 	return units
+}
+
+// sameView reports whether the index holds the same of two versions of a row.
+func (ix *index) sameView(t *table, a, b Item) bool {
+	if ix.projection == "ALL" {
+		return a.Equal(b)
+	}
+	return !slices.ContainsFunc(ix.shown(t), func(name string) bool { return !attr.Equal(a[name], b[name]) })
 }
 
 // sameKey reports whether two items have the same key.

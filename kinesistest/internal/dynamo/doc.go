@@ -15,6 +15,12 @@
 // # Limits
 //
 // Answers follow AWS's documents, texts of errors included where they are
-// known. Capacity is computed and reported but never runs out, an index is
-// never behind its table, and no item expires.
+// known. Capacity is counted in the time of time.Now: what a request uses is
+// known when it is done, so the one that empties a bucket leaves a debt, and
+// the next is refused. A single lock means that no transaction ever meets
+// another: TransactionConflict and TransactionInProgress are for faults.
+//
+// Not there: streams, backups and their restoring, global tables, PartiQL,
+// imports and exports, resource policies. Reads of a hot key of an index, and
+// the growth of an on-demand table's capacity, are not limited.
 package dynamo

@@ -26,6 +26,7 @@ type change struct {
 	*write
 	t             *table
 	before, after Item
+	usage         usage // once it is known
 }
 
 // write carries out one write.
@@ -40,7 +41,8 @@ func (s *Service) write(w *write) (*change, error) {
 	if err := s.admit(c.t, nil, c.hash(), true, now); err != nil {
 		return nil, err
 	}
-	s.spend(c.used(), nil, c.hash(), now)
+	c.usage = c.used()
+	s.spend(c.usage, nil, c.hash(), now)
 	if err != nil {
 		return nil, err
 	}
@@ -183,11 +185,13 @@ func (c *change) reply(w wanted) map[string]any {
 	if it := c.returned(w.values); len(it) > 0 {
 		out["Attributes"] = it
 	}
-	if u := c.used(); w.capacity != "NONE" {
-		out["ConsumedCapacity"] = u.consumed(w.capacity)
+	if w.capacity != "NONE" {
+		out["ConsumedCapacity"] = c.usage.consumed(w.capacity)
 	}
-	if m := c.collection(); w.metrics && m != nil {
-		out["ItemCollectionMetrics"] = m
+	if w.metrics {
+		if m := c.collection(); m != nil {
+			out["ItemCollectionMetrics"] = m
+		}
 	}
 	return out
 }
