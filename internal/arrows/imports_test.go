@@ -140,7 +140,7 @@ func (s *source) refuse(name string, allowed []string) (why, fix string) {
 }
 
 // planned are lines of the table whose package is still to come: its place is fixed.
-var planned = []string{"internal/sim", "internal/wire"}
+var planned = []string{"internal/wire"}
 
 // checkTable finds lines of the table without a package.
 func checkTable(sources []*source) []fault {

@@ -1,0 +1,382 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/kinesis-go/kinesis/internal/sim"
+	"github.com/kinesis-go/kinesis/kinesistest"
+	"github.com/kinesis-go/kinesis/producer"
+)
+
+// A simulation is one or two producers on a stream, each fed by several
+// goroutines in every way there is, while everything goes wrong that the seed
+// says. After the chaos all heals and the producers must work again, unless they
+// were closed in the middle of it.
+type simulation struct {
+	*sim.World
+	ledger    *sim.Ledger
+	producers []*simProducer
+}
+
+type simProducer struct {
+	*producer.Producer
+	sim    *simulation
+	name   string
+	opts   producer.Options
+	panics string // the callback of this record panics
+
+	putters, flushes sync.WaitGroup
+
+	panicked bool          // written by the callback goroutine, read after Close
+	slow     time.Duration // what callbacks slept, likewise
+	closedAt time.Duration
+}
+
+const simLength = 45 * time.Second
+
+func simulate(t *testing.T, seed sim.Seed) *sim.World {
+	w := sim.New(t, seed, func(o *kinesistest.Options) {
+		if seed%3 == 0 {
+			kinesistest.Unthrottled(o)
+		}
+	})
+	w.Latency = sim.Pick(seed, "latency", 2*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond)
+	w.CreateStream(stream, sim.Pick(seed, "shards", 1, 2, 4, 9))
+	s := &simulation{World: w, ledger: sim.NewLedger()}
+	for i := range sim.Pick(seed, "producers", 1, 1, 2) {
+		s.start(fmt.Sprint("p", i))
+	}
+	var closes sync.WaitGroup
+	early := seed.Chance("close early", "", 0) < 0.3
+	if early {
+		for _, p := range s.producers {
+			closes.Go(func() {
+				time.Sleep(seed.Duration(0, simLength, "close", p.name, 0))
+				p.close(true)
+			})
+		}
+	}
+	w.Play(w.Draw(sim.PutFaults(stream), simLength), simLength, s.watch)
+	if !early {
+		for _, p := range s.producers {
+			p.putters.Wait()
+		}
+		time.Sleep(40 * time.Second) // the longest back-off is 30 s
+		s.checkHealed()
+		for _, p := range s.producers {
+			p.close(false)
+		}
+	}
+	closes.Wait()
+	for _, p := range s.producers {
+		p.putters.Wait()
+		p.flushes.Wait()
+	}
+	for _, p := range s.producers {
+		s.ledger.Resent(p.Stats().Misplaced)
+	}
+	w.Check(s.ledger.Check(w.Truth(stream)))
+	s.checkStats()
+	s.checkSilence()
+	return w
+}
+
+// start starts a producer and those who put into it.
+func (s *simulation) start(name string) {
+	p := &simProducer{sim: s, name: name}
+	pr, err := producer.New(kinesis.NewFromConfig(s.Config(name)), stream, func(o *producer.Options) {
+		o.ProducerID = fmt.Sprint(name, s.Seed)
+		o.RecordTTL = p.pick("ttl", 1, 10, 30, 3600) * time.Second
+		o.RecordMaxBufferedTime = min(o.RecordTTL/2, p.pick("buffered", 0, 10, 100, 1000)*time.Millisecond)
+		o.Aggregate = p.pick("aggregate", 0, 1, 1) == 1
+		o.AggregationMaxBytes = int(p.pick("aggregation bytes", 64, 1000, 51_200))
+		o.CollectionMaxRecords = int(p.pick("collection", 1, 10, 500))
+		o.MaxBufferedBytes = int64(p.pick("buffer", 64<<10, 64<<10, 64<<20))
+		o.MaxInFlight = int(p.pick("in flight", 1, 3, 32))
+		o.RateLimit = int(p.pick("rate", 0, 50, 100))
+		p.opts = *o
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	p.Producer = pr
+	s.Note("%s: %+v", name, p.opts)
+	s.producers = append(s.producers, p)
+	putters := int(p.pick("putters", 1, 2, 5))
+	if p.pick("panics", 0, 0, 0, 1) == 1 {
+		p.panics = fmt.Sprintf("%s.0.%d", name, s.Seed.IntN(50, "panics", name, 0))
+	}
+	for i := range putters {
+		who := fmt.Sprintf("%s.%d", name, i)
+		p.putters.Go(func() { p.putAll(who, int(p.pick("records", 50, 200, 400))/putters) })
+	}
+	p.flushes.Go(p.flushAll)
+}
+
+func (p *simProducer) pick(what string, values ...int) time.Duration {
+	return time.Duration(sim.Pick(p.sim.Seed, p.name+" "+what, values...))
+}
+
+// putAll puts records of a few keys of its own until they are all put or the
+// producer is closed.
+func (p *simProducer) putAll(who string, records int) {
+	seed := p.sim.Seed
+	for n := range records {
+		time.Sleep(seed.Duration(0, 2*simLength/time.Duration(records), who, "gap", uint64(n)))
+		key := fmt.Sprint(who, ".", seed.IntN(7, who, "key", uint64(n)))
+		size := sim.Pick(seed, fmt.Sprint(who, n), 0, 100, 100, 3000, 30_000)
+		if p.put(fmt.Sprint(who, ".", n), key, size, seed.IntN(10, who, "how", uint64(n))) == producer.ErrClosed {
+			return
+		}
+	}
+}
+
+// put puts a record in one of ten ways.
+func (p *simProducer) put(id, key string, size, how int) error {
+	s := p.sim
+	data := []byte(id + " " + strings.Repeat("x", size))
+	s.ledger.Put(sim.Put{ID: id, Key: key, Data: data, Called: s.Since()})
+	r := producer.Record{PartitionKey: key, Data: data}
+	ctx := s.Context()
+	if how == 6 || how == 9 {
+		limited, cancel := context.WithTimeout(ctx, s.Seed.Duration(0, 500*time.Millisecond, "patience", id, 0))
+		defer cancel()
+		ctx = limited
+	}
+	var err error
+	switch {
+	case how < 7:
+		err = p.PutAsync(ctx, r, p.ended)
+	case how == 7:
+		err = p.TryPut(r, p.ended)
+	default:
+		return p.putAndWait(ctx, id, r)
+	}
+	if err != nil {
+		s.ledger.Refused(id, err)
+		return err
+	}
+	s.ledger.Accepted(id, s.Since()+p.opts.RecordTTL+time.Millisecond)
+	return nil
+}
+
+// putAndWait is the Put that waits. The end of its context is the end of its
+// wait and not of the record.
+func (p *simProducer) putAndWait(ctx context.Context, id string, r producer.Record) error {
+	s := p.sim
+	res, err := p.Put(ctx, r)
+	if end, ok := ctx.Deadline(); ok && time.Now().After(end.Add(time.Millisecond)) {
+		s.Violate("S9", "Put of %s returned %v after its context ended", id, time.Since(end))
+	}
+	var put *producer.PutError
+	switch {
+	case err != nil && !errors.As(err, &put):
+		s.ledger.Refused(id, err)
+		return err
+	case err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		s.ledger.Ended(id, r.PartitionKey, r.Data, sim.Fate{At: s.Since(), Outcome: sim.Unknown, Doubtful: 1000})
+	default:
+		p.note(id, res)
+	}
+	return err
+}
+
+// ended is the callback of every record. Some are slow and one may panic.
+func (p *simProducer) ended(r producer.Result) {
+	id, _, _ := strings.Cut(string(r.Record.Data), " ")
+	p.note(id, r)
+	if p.sim.Seed.Chance("slow callback", id, 0) < 0.01 {
+		d := p.sim.Seed.Duration(0, 2*time.Second, "slow callback", id, 1)
+		p.sim.ledger.Delay(d)
+		p.slow += d
+		time.Sleep(d)
+	}
+	if id == p.panics {
+		p.panicked = true
+		panic(id)
+	}
+}
+
+// note writes down a record's fate.
+func (p *simProducer) note(id string, r producer.Result) {
+	s := p.sim
+	f := sim.Fate{At: s.Since(), Outcome: sim.OK, ShardID: r.ShardID, SequenceNumber: r.SequenceNumber, Sub: r.Sub}
+	if r.Err != nil {
+		f.Outcome, f.Why = sim.Failed, r.Err.Error()
+		if r.Outcome == producer.Unknown {
+			f.Outcome, f.Doubtful = sim.Unknown, 1 // the call under way
+		}
+	}
+	for _, a := range r.Attempts {
+		switch {
+		case a.Code == "" && a.Message == "":
+			f.Confirmed++
+		case a.Code == "", strings.HasPrefix(a.Code, "InternalFailure"), strings.HasPrefix(a.Code, "ServiceUnavailable"):
+			f.Doubtful++
+		}
+	}
+	if (r.Err == nil) != (r.Outcome == producer.Stored) {
+		s.Violate("S9", "%s has outcome %v and error %v", id, r.Outcome, r.Err)
+	}
+	s.ledger.Ended(id, r.Record.PartitionKey, slices.Clone(r.Record.Data), f)
+	s.Note("%s %v %s %s %d, %d attempts", id, r.Outcome, r.ShardID, r.SequenceNumber, r.Sub, len(r.Attempts))
+}
+
+// flushAll flushes now and then: what was accepted before has its fate after.
+func (p *simProducer) flushAll() {
+	s := p.sim
+	for n := range uint64(3) {
+		time.Sleep(s.Seed.Duration(0, simLength/2, "flush", p.name, n))
+		before := s.ledger.Due(p.name + ".")
+		ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+		err := p.Flush(ctx)
+		cancel()
+		for _, id := range s.ledger.Due(p.name + ".") {
+			if err == nil && slices.Contains(before, id) {
+				s.Violate("S9", "%s has no result after Flush", id)
+			}
+		}
+	}
+}
+
+// close closes the producer, in the middle of things with a limit or without.
+// Afterwards nothing may happen any more.
+func (p *simProducer) close(early bool) {
+	s := p.sim
+	ctx, cancel := context.WithCancelCause(s.Context())
+	defer cancel(nil)
+	limit := time.Duration(-1)
+	if early && p.pick("limited close", 0, 1) == 1 {
+		limit = s.Seed.Duration(0, 2*time.Second, "limited close", p.name, 0)
+		time.AfterFunc(limit, func() { cancel(errImpatient) })
+	}
+	start := time.Now()
+	s.Note("%s closes, limit %v", p.name, limit)
+	err := p.closeAndRecover(ctx)
+	s.Note("%s is closed: %v", p.name, err)
+	switch took := time.Since(start); {
+	case err != nil && (limit < 0 || !errors.Is(err, errImpatient)):
+		s.Violate("S13", "Close of %s = %v", p.name, err)
+	case limit >= 0 && took > limit+p.slow+time.Second:
+		s.Violate("S13", "Close of %s took %v, its context %v and its callbacks %v", p.name, took, limit, p.slow)
+	}
+	if due := s.ledger.Due(p.name + "."); len(due) > 0 {
+		s.Violate("S13", "no result after Close: %v", due)
+	}
+	if n := p.Stats().BufferedBytes; n != 0 {
+		s.Violate("S13", "%d bytes of %s are buffered after Close", n, p.name)
+	}
+	for _, op := range []string{"PutRecords", "ListShards", "DescribeStreamSummary"} {
+		if n := s.Calls(p.name, op).Now; n > 0 {
+			s.Violate("S13", "%d calls of %s are under way after Close", n, op)
+		}
+	}
+	p.closedAt = s.Since()
+}
+
+var errImpatient = errors.New("impatient")
+
+// closeAndRecover closes the producer. If a callback panicked Close must.
+func (p *simProducer) closeAndRecover(ctx context.Context) (err error) {
+	defer func() {
+		want := any(nil)
+		if p.panicked {
+			want = p.panics
+		}
+		if v := recover(); v != want {
+			p.sim.Violate("S13", "Close of %s panicked with %v, want %v", p.name, v, want)
+		}
+	}()
+	return p.Close(ctx)
+}
+
+// watch checks what holds at every moment.
+func (s *simulation) watch() {
+	for _, p := range s.producers {
+		if n := p.Stats().BufferedBytes; n > p.opts.MaxBufferedBytes+40_000 {
+			s.Violate("S12", "%s buffers %d bytes of %d", p.name, n, p.opts.MaxBufferedBytes)
+		}
+	}
+}
+
+// checkHealed puts records when nothing goes wrong any more: they are stored,
+// and soon.
+func (s *simulation) checkHealed() {
+	for _, p := range s.producers {
+		for i := range 10 {
+			start := time.Now()
+			id := fmt.Sprintf("%s.healed.%d", p.name, i)
+			if err := p.put(id, id, 0, 8); err != nil {
+				s.Violate("L6", "%s is put when all is well: %v", id, err)
+			}
+			if took := time.Since(start); took > p.opts.RecordMaxBufferedTime+2*s.Latency+time.Millisecond {
+				s.Violate("L6", "%s is put when all is well and takes %v", id, took)
+			}
+		}
+	}
+}
+
+// checkStats checks that the producers' own counts agree with what they told.
+func (s *simulation) checkStats() {
+	var stats producer.Stats
+	for _, p := range s.producers {
+		st := p.Stats()
+		stats.Accepted += st.Accepted
+		if st.Accepted != st.Stored+st.NotStored+st.Unknown {
+			s.Violate("S15", "%s: %+v", p.name, st)
+		}
+		if n := s.Calls(p.name, "PutRecords").Most; n > p.opts.MaxInFlight {
+			s.Violate("S12", "%s had %d calls in flight of %d", p.name, n, p.opts.MaxInFlight)
+		}
+	}
+	outcomes, refused := s.ledger.Counts()
+	if n := int64(outcomes[0] + outcomes[1] + outcomes[2]); n != stats.Accepted {
+		s.Violate("S15", "%d records accepted, %d results", stats.Accepted, n)
+	}
+	s.Note("outcomes %v, %d refused", outcomes, refused)
+}
+
+// checkSilence checks that closed producers make no calls.
+func (s *simulation) checkSilence() {
+	time.Sleep(time.Minute)
+	for _, p := range s.producers {
+		for _, op := range []string{"PutRecords", "ListShards", "DescribeStreamSummary"} {
+			if at := s.Calls(p.name, op).Last; at > p.closedAt {
+				s.Violate("S13", "%s called %s at %v, closed at %v", p.name, op, at, p.closedAt)
+			}
+		}
+	}
+}
+
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	sim.Run(t, 40, func(t *testing.T, seed sim.Seed) { simulate(t, seed) })
+}
+
+// Not parallel: it changes GOMAXPROCS.
+func TestSimulationRepeatsItself(t *testing.T) {
+	for seed := sim.Seed(1); seed <= 4; seed++ {
+		var traces [2][]string
+		for i := range traces {
+			before := runtime.GOMAXPROCS(1 + i)
+			synctest.Test(t, func(t *testing.T) { traces[i] = simulate(t, seed).Trace() })
+			runtime.GOMAXPROCS(before)
+		}
+		for i, line := range traces[0] {
+			if i >= len(traces[1]) || line != traces[1][i] {
+				t.Fatalf("seed %d, line %d of %d and %d, at GOMAXPROCS 1 and 2:\n%s\n%s", seed, i, len(traces[0]), len(traces[1]), line, strings.Join(traces[1][i:min(i+3, len(traces[1]))], "\n"))
+			}
+		}
+	}
+}
