@@ -33,6 +33,7 @@ type metamorphicCase struct {
 	pause                       time.Duration
 	buffered                    time.Duration
 	aggregate, explicit         bool
+	ordered                     bool
 	aggBytes, aggRecords        int
 	colBytes, colRecords        int
 	inFlight, rate              int
@@ -47,6 +48,7 @@ func drawCase(rt *rapid.T) metamorphicCase {
 		shards: pick("shards", 1, 2, 5), records: pick("records", 1, 2, 50, 400), keys: pick("keys", 1, 7, 1000), size: pick("size", 0, 10, 300, 3000),
 		pause:     time.Duration(pick("pause", 0, 1, 5)) * time.Millisecond,
 		buffered:  time.Duration(pick("buffered", 0, 1, 20, 100, 1000)) * time.Millisecond,
+		ordered:   rapid.Bool().Draw(rt, "ordered"),
 		aggregate: rapid.Bool().Draw(rt, "aggregate"), explicit: rapid.Bool().Draw(rt, "explicit"),
 		aggBytes: pick("aggregation bytes", 64, 1000, 51_200, 10<<20), aggRecords: pick("aggregation records", 1, 2, 100, 1<<30),
 		colBytes: pick("collection bytes", 51_200, 5<<20), colRecords: pick("collection records", 1, 3, 500),
@@ -70,6 +72,7 @@ func (c metamorphicCase) run(t *testing.T) {
 	w := newServer(t, int32(c.shards), kinesistest.Unthrottled)
 	p, err := producer.New(w.client, stream, func(o *producer.Options) {
 		o.RecordTTL = time.Hour // faults heal by chance; none may outlast this
+		o.Ordered = c.ordered
 		o.RecordMaxBufferedTime = c.buffered
 		o.Aggregate, o.AggregationMaxBytes, o.AggregationMaxRecords = c.aggregate, c.aggBytes, c.aggRecords
 		o.CollectionMaxBytes, o.CollectionMaxRecords = c.colBytes, c.colRecords
@@ -81,7 +84,7 @@ func (c metamorphicCase) run(t *testing.T) {
 	w.Producer = p
 	w.srv.Inject(c.fault)
 	for i := range c.records {
-		r := producer.Record{PartitionKey: fmt.Sprint("key-", i%c.keys), Data: []byte(fmt.Sprint(i, " ", strings.Repeat("x", c.size)))}
+		r := producer.Record{PartitionKey: fmt.Sprint("key-", i%c.keys), Data: []byte(fmt.Sprintf("%04d %s", i, strings.Repeat("x", c.size)))}
 		if c.explicit && i%3 == 0 {
 			r.ExplicitHashKey = hashOf(fmt.Sprint(i)).String()
 		}
@@ -99,5 +102,8 @@ func (c metamorphicCase) run(t *testing.T) {
 	}
 	if n := w.duplicates(); n > 0 && c.fault.Lose != kinesistest.LoseResponse {
 		t.Errorf("%d duplicates", n)
+	}
+	if c.ordered && !c.explicit {
+		w.checkOrder(!c.aggregate)
 	}
 }
