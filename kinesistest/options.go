@@ -155,7 +155,9 @@ type Limits struct {
 	// TokenLife is how long a NextToken is good; default 300 seconds.
 	TokenLife time.Duration
 
-	// ConsumersPerStream is the consumers registered with a stream; default 20.
+	// ConsumersPerStream is the consumers registered with a stream; default 20. An
+	// on-demand stream has 50 at least once UpdateAccountSettings has enabled
+	// MinimumThroughputBillingCommitment.
 	ConsumersPerStream int
 
 	// CreatingConsumers is the consumers of a stream that may be CREATING at

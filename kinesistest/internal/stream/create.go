@@ -157,15 +157,19 @@ func (s *Service) room(mode string, n int, now time.Time) *api.Error {
 	return nil
 }
 
-// census counts the streams in CREATING and the on-demand ones. s.mu is held.
+// census counts the streams in CREATING and the on-demand ones, and drops those
+// whose deletion is through. s.mu is held.
 func (s *Service) census(now time.Time) (inCreation, onDemands int) {
 	for _, st := range s.streams {
+		if st.gone(now) {
+			s.drop(st)
+			continue
+		}
 		st.mu.Lock()
-		st.settle(now)
 		if st.status == creating {
 			inCreation++
 		}
-		if st.mode == onDemand && st.status != deleted {
+		if st.mode == onDemand {
 			onDemands++
 		}
 		st.mu.Unlock()

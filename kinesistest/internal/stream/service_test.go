@@ -298,6 +298,21 @@ func TestPutsRaceReshards(t *testing.T) {
 	})
 }
 
+// Streams that nobody asks for again are forgotten with the next one made.
+func TestDeletedStreamsAreForgotten(t *testing.T) {
+	inBubble(t, Options{Deleting: time.Second}, func(c caller) {
+		for i := range 50 {
+			name := fmt.Sprint("s", i)
+			c.must("CreateStream", object{"StreamName": name, "ShardCount": 1})
+			c.must("DeleteStream", object{"StreamName": name})
+			time.Sleep(time.Second)
+		}
+		if n, m := len(c.streams), len(c.byNumber); n > 1 || m > 1 {
+			c.Errorf("%d and %d streams are kept", n, m)
+		}
+	})
+}
+
 // A fault is told what a request is about, however that names it.
 func TestNames(t *testing.T) {
 	inBubble(t, Options{}, func(c caller) {
