@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -159,16 +160,17 @@ func readBody(r io.Reader, length, limit int64) ([]byte, *api.Error) {
 // with memory.
 func readFull(r io.Reader, length int64) ([]byte, *api.Error) {
 	const trust = 1 << 20
-	data := make([]byte, min(length, trust))
-	for n := 0; ; {
-		m, err := io.ReadFull(r, data[n:])
-		if err != nil {
+	data := make([]byte, 0, min(length, trust))
+	for {
+		n := len(data)
+		data = data[:min(int64(cap(data)), length)]
+		if _, err := io.ReadFull(r, data[n:]); err != nil {
 			return nil, api.Errorf("SerializationException", "reading the request: %v", err)
 		}
-		if n += m; int64(n) == length {
+		if int64(len(data)) == length {
 			return data, nil
 		}
-		data = append(data, make([]byte, min(length-int64(n), int64(n)))...)
+		data = slices.Grow(data, int(min(length-int64(len(data)), int64(len(data)))))
 	}
 }
 

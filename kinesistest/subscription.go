@@ -242,7 +242,7 @@ func (b *eventBody) encode(headers []eventstream.Header, payload []byte) []byte 
 // serve writes the frames to a client as they come, and cuts the connection if
 // the subscription does not end well.
 func (b *eventBody) serve(w http.ResponseWriter) {
-	defer b.Close()
+	defer func() { _ = b.Close() }() // it does not fail
 	out := http.NewResponseController(w)
 	for {
 		frame, err := b.frame()

@@ -258,11 +258,11 @@ func TestTakeOver(t *testing.T) {
 	withFan(t, 1, func(c *fan) {
 		old := c.subscribe(shard0, latest)
 		defer old.Close()
-		time.Sleep(5*time.Second - 1)
+		time.Sleep(5*time.Second - time.Nanosecond)
 		if _, err := c.try(shard0, latest); !isError[*types.ResourceInUseException](err) {
 			c.Fatalf("within 5 seconds: %v, want ResourceInUseException", err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		s := c.subscribe(shard0, latest)
 		for e := next(old); e != nil; e = next(old) {
 			if len(e.Records) > 0 {

@@ -30,11 +30,10 @@ var ErrStopped = errors.New("stream: subscription stopped")
 // at which [Subscription.Next] is called, so a reader that does not read costs
 // nothing.
 type Subscription struct {
-	service  *Service
-	stream   *stream
-	shard    *shard
-	consumer *consumer
-	lane     *lane
+	service *Service
+	stream  *stream
+	shard   *shard
+	lane    *lane
 
 	// wake holds a value if something has happened since the last look. What
 	// sends to it never waits.
@@ -175,14 +174,13 @@ func (s *Service) open(st *stream, c *consumer, sh *shard, counter uint64, now t
 		l.active.end(another)
 	}
 	sub := &Subscription{
-		service:  s,
-		stream:   st,
-		shard:    sh,
-		consumer: c,
-		lane:     l,
-		wake:     make(chan struct{}, 1),
-		counter:  counter,
-		beat:     now.Add(heartbeat),
+		service: s,
+		stream:  st,
+		shard:   sh,
+		lane:    l,
+		wake:    make(chan struct{}, 1),
+		counter: counter,
+		beat:    now.Add(heartbeat),
 	}
 	if limits.SubscriptionLife > 0 {
 		sub.expires = now.Add(limits.SubscriptionLife)
@@ -209,7 +207,7 @@ func (sub *Subscription) Next(ctx context.Context, stop <-chan struct{}) (Event,
 	for {
 		n, ok := sub.look()
 		if ok {
-			return n.event(sub)
+			return n.event()
 		}
 		timer := time.NewTimer(n.wait)
 		select {
@@ -235,14 +233,15 @@ type glance struct {
 	wait         time.Duration // if there is nothing to send
 }
 
-func (n *glance) event(sub *Subscription) (Event, error) {
-	switch {
-	case n.over:
+func (n *glance) event() (Event, error) {
+	if n.over {
 		return Event{}, io.EOF
-	case n.failed != nil:
-		return Event{Err: n.failed}, nil
 	}
-	return Event{Payload: n.appendJSON(nil)}, nil
+	e := Event{Err: n.failed}
+	if e.Err == nil {
+		e.Payload = n.appendJSON(nil)
+	}
+	return e, nil
 }
 
 // look finds out what there is to send and reports whether there is anything.
