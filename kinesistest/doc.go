@@ -10,11 +10,12 @@
 //
 // [Server.Config] needs no network: its HTTP client serves each request on the
 // goroutine that makes it. So a whole fleet runs inside a [testing/synctest]
-// bubble, where a day of retention and the SDK's back-off take no time. For
-// other processes there is [Server.Listen], and the command kinesis-local.
+// bubble, where a day of retention, the five minutes of a subscription and the
+// SDK's back-off take no time. For other processes there are [Server.Listen] and
+// [Server.ListenTLS], and the command kinesis-local.
 //
-// A test makes calls fail, hang, come late or lose their answer with
-// [Server.Inject], for one client of several if each has a
+// A test makes calls fail, hang, come late or lose their answer, and
+// subscriptions break, with [Server.Inject], for one client of several if each has a
 // [Server.ConfigFor] of its own. Afterwards [Server.Records], [Server.Rows] and
 // [Server.Journal] tell what really happened.
 //
@@ -31,15 +32,25 @@
 // in which they became visible. Nothing is lost but by retention, by
 // [Server.Trim] or with the process: the server stores nothing on disk.
 //
-// Operations on streams, shards and records are there, and those on tables,
-// rows and indexes. An operation or an expression that is not implemented is
+// A subscription of enhanced fan-out pushes what is put at once, and nothing twice
+// or out of order. The ContinuationSequenceNumber of an event lies between its
+// last record and the next one, so that a reader comes back to the right place
+// with AT_SEQUENCE_NUMBER and with AFTER_SEQUENCE_NUMBER. Nothing is kept for a
+// reader that does not read: its records wait in the stream.
+//
+// Operations on streams, shards, consumers and records are there, and those on
+// tables, rows and indexes. An operation or an expression that is not implemented is
 // refused by name, never ignored. Clients speak JSON, and to Kinesis also CBOR,
-// as the AWS SDK for Java does unless it is told not to.
+// as the AWS SDK for Java does unless it is told not to. Over a network they
+// speak HTTP/1.1 or HTTP/2, with TLS or without.
 //
 // # Concurrency and shutdown
 //
 // A Server is safe for concurrent use. [NewServer] starts no goroutine;
-// [Server.Listen] does, and [Server.Close] ends them. Everything that takes
+// [Server.Listen] and [Server.ListenTLS] do, and [Server.Close] ends them. A
+// subscription of a client of [Server.Config] has none either: its events are
+// made by the Read that waits for them, which ends with the request's context,
+// with the closing of the body and with the server. Everything that takes
 // time (windows like CREATING, retention, expiry, rates) is settled by time.Now
 // when the next call looks, so a server that is not called does nothing.
 //
@@ -55,7 +66,8 @@
 // # Limits
 //
 // AWS's quotas hold by default, those a second in the time of the test: a shard
-// takes 1 MiB and 1,000 records a second and gives 5 pages and 2 MiB. Options
+// takes 1 MiB and 1,000 records a second, gives 5 pages and 2 MiB and pushes 2 MiB
+// to each consumer. Options
 // change or lift each of them; [Unthrottled] lifts all that count by the
 // second. Authentication is not checked: any credentials will do. Records cost
 // 12 bytes of memory beside their keys and data.
