@@ -36,8 +36,9 @@ type member struct {
 	observer *observer
 	lead     leadership
 	due      schedule
-	ticks    uint64 // counts the uses of jitter
-	runID    string // of this run
+	ticks    uint64          // counts the uses of jitter
+	runID    string          // of this run
+	oldRuns  map[string]bool // former runs under the id; not changed once leases are acquired
 	reporter reporter
 	foreign  bool // the table has leases of other streams
 	rival    rival
@@ -73,7 +74,7 @@ func newMember(c *Coordinator, hold func(fetch, work context.Context, h *Held) e
 		id: c.options.WorkerID, store: c.store, source: c.source, options: c.options,
 		events: c.options.Events, log: c.options.Logger.With("worker", c.options.WorkerID),
 		runID: newRun(c.options.WorkerID, time.Now()), timing: t, hold: hold, observer: newObserver(t, c.options.WorkerID),
-		skipped:  make(map[string]bool),
+		skipped: make(map[string]bool), oldRuns: make(map[string]bool),
 		loopWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1),
 		successors: successors{ready: make(chan struct{})},
 		held:       make(map[string]*Held), done: make(map[string]chan struct{}),
@@ -265,6 +266,9 @@ func (m *member) watch(ctx, base context.Context) error {
 	if err != nil {
 		m.log.Warn("table not read", "error", err)
 		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
+		if m.lead.leading && began.Sub(m.observer.last) > m.timing.failover {
+			m.resign(ctx) // whoever can read it is to lead
+		}
 		return nil
 	}
 	if err := m.lookForRival(snap.Workers); err != nil {
@@ -321,7 +325,7 @@ func (m *member) discovers() bool {
 // discover looks for leases that were assigned to this worker, and for held ones
 // that are being taken away.
 func (m *member) discover(ctx, base context.Context) {
-	m.due.discover = time.Now().Add(m.jitter("discover", m.timing.step))
+	m.due.discover = time.Now().Add(m.jitter("discover", m.timing.discover))
 	call, cancel := context.WithTimeout(ctx, m.timing.call)
 	keys, err := m.store.Owned(call, m.id)
 	cancel()

@@ -188,7 +188,7 @@ func (o *observer) patience(v *rowView) time.Duration {
 	if v.leaving != "" {
 		reader = v.leaving
 	}
-	if w := o.workers[reader]; v.assigned && (w == nil || !w.ours) {
+	if w := o.workers[reader]; v.assigned && w != nil && !w.ours {
 		return 2 * o.timing.failover
 	}
 	return o.timing.failover
@@ -235,7 +235,8 @@ func (o *observer) nextExpiry(now time.Time) time.Time {
 }
 
 // judgeWorkers suspects the workers of which a lease has expired, until they show
-// life. A live worker that lost one lease renews the others soon.
+// life. A live worker that lost one lease renews the others soon. Nobody suspects
+// itself: a lease in its name that it does not hold is one that it can have.
 func (o *observer) judgeWorkers(now time.Time, rows []Row, signs map[string]bool) {
 	dead := make(map[string]bool)
 	for i := range rows {
@@ -245,7 +246,7 @@ func (o *observer) judgeWorkers(now time.Time, rows []Row, signs map[string]bool
 	}
 	for id, w := range o.workers {
 		if dead[id] || signs[id] {
-			w.suspect = dead[id]
+			w.suspect = dead[id] && id != o.me
 		}
 	}
 }

@@ -127,7 +127,8 @@ type timing struct {
 	call     time.Duration // bound of one call of the store
 	fence    time.Duration // from the issue of a renewal to the end of the work context
 	scan     time.Duration // between snapshots while nothing changes
-	step     time.Duration // between steps while something does, and between discoveries
+	step     time.Duration // between steps while something does
+	discover time.Duration // between discoveries: a lease given to us starts within a second
 	lock     time.Duration // duration written into the leader lock
 	beat     time.Duration // between renewals of the lock
 	handoff  time.Duration // for which a handover may take
@@ -151,8 +152,9 @@ func timingOf(o *Options) timing {
 		fence:    f * 9 / 10,
 		scan:     f / 3,
 		step:     min(time.Second, f/10),
+		discover: min(time.Second, f/10) * 9 / 10,
 		lock:     f,
-		beat:     f / 2,
+		beat:     f * 9 / 16, // and twice more, should it fail, before the lock is free
 		handoff:  max(handoffBound, o.DrainTimeout) + f,
 	}
 }

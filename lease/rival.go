@@ -15,7 +15,7 @@ import (
 var ErrSameID = errors.New("lease: another worker runs under the same id")
 
 // newRun returns the name of a run. Of two runs the later has the greater name, as
-// far as their clocks agree; nothing but who gives way rests on it.
+// far as their clocks agree; which of them gives way rests on it and nothing else.
 func newRun(id string, now time.Time) string {
 	return fmt.Sprintf("%016x-%s-%s", now.UnixNano(), runOwner(id), rand.Text()[:12])
 }
@@ -23,10 +23,15 @@ func newRun(id string, now time.Time) string {
 // runOwner is the part of the name that runs of one worker id share.
 func runOwner(id string) string { return fmt.Sprintf("%016x", pace.Hash(id, "run", "", 0)) }
 
-// isRival reports whether run is another one under the id of mine.
-func isRival(mine, run string) bool {
+// isRival reports whether run, which has written a row, is another one under this
+// worker's id that was not over when this one began.
+func (m *member) isRival(run string) bool {
+	return run != m.runID && !m.oldRuns[run] && sameOwner(run, m.runID)
+}
+
+func sameOwner(a, b string) bool {
 	const from, to = 16, 33 // "-" and the owner
-	return run != mine && len(run) > to && run[from:to] == mine[from:to]
+	return len(a) > to && a[from:to] == b[from:to]
 }
 
 func (m *member) sameID() error {
@@ -48,6 +53,9 @@ func (m *member) awaitOldRun(ctx context.Context, snap Snapshot) error {
 	for {
 		for i := range snap.Rows {
 			r := &snap.Rows[i]
+			if sameOwner(r.Run, m.runID) {
+				m.oldRuns[r.Run] = true
+			}
 			if r.Reader() != m.id {
 				delete(seen, r.Key)
 				continue

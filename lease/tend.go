@@ -68,8 +68,8 @@ func (h *Held) acquire(ctx context.Context) bool {
 	seen := h.row
 	var before time.Time // when the last attempt was issued, zero before the second
 	for range 3 {
-		if isRival(h.m.runID, seen.Run) && seen.Run > h.m.runID {
-			h.m.fail(h.m.sameID()) // a later run has taken this one for dead
+		if h.m.isRival(seen.Run) {
+			h.m.fail(h.m.sameID())
 			return false
 		}
 		issued := time.Now()
@@ -94,9 +94,6 @@ func (h *Held) acquire(ctx context.Context) bool {
 			return false
 		case cur == nil || cur.Owner != h.m.id || cur.Leaving != "":
 			return false // what was seen was old
-		case cur.Run != seen.Run && isRival(h.m.runID, cur.Run):
-			h.m.fail(h.m.sameID()) // it renews at this moment
-			return false
 		case !before.IsZero() && settle(w, h.m.id, h.m.runID, cur) == writeMade:
 			// The row was as seen when the attempt before was refused, so it is
 			// this one that was made. Of the first attempt that is not known: the
