@@ -74,7 +74,7 @@ type Limits struct {
 	// in a second; default 1 MiB. What is above fails with
 	// ProvisionedThroughputExceededException, in PutRecords record by record. A
 	// record larger than a second's worth is taken when nothing else was, and
-	// leaves a debt.
+	// leaves a debt, but not on an on-demand stream.
 	WriteBytesPerShard int
 
 	// WriteRecordsPerShard is the records a shard takes in a second; default

@@ -312,7 +312,7 @@ func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 			continue
 		}
 		sh.writeRecords.take(now.UnixNano(), 1, l.WriteRecordsPerShard)
-		sh.writeBytes.take(now.UnixNano(), size, l.WriteBytesPerShard)
+		sh.writeBytes.take(now.UnixNano(), st.charge(size, l.WriteBytesPerShard), l.WriteBytesPerShard)
 		sh.meter.add(size)
 		e.Encrypted = r.encrypted
 		sh.latest = max(sh.latest, now.UnixMilli()) // the wall clock may step back
@@ -337,6 +337,15 @@ func (s *Service) store(st *stream, r *putRequest, now time.Time) {
 		}
 	}
 	s.grow(st, order, now)
+}
+
+// charge returns what a record takes of its shard's bytes a second. One that is
+// larger than those leaves a debt, which an on-demand stream bears for its shards.
+func (st *stream) charge(size, rate int) int {
+	if st.mode == onDemand && rate > 0 {
+		return min(size, rate)
+	}
+	return size
 }
 
 // Route tells yield where the records of a PutRecord or PutRecords would go,

@@ -199,6 +199,20 @@ func TestLargeRecordLeavesDebt(t *testing.T) {
 	})
 }
 
+// An on-demand stream takes a large record without a debt.
+func TestOnDemandTakesLargeRecords(t *testing.T) {
+	inBubble(t, Options{Limits: Limits{WriteBytesPerShard: 1 << 20}}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "StreamModeDetails": object{"StreamMode": "ON_DEMAND"}, "MaxRecordSizeInKiB": 10240})
+		put := func(n int) object {
+			return object{"StreamName": "s", "PartitionKey": "k", "Data": data(n)}
+		}
+		c.must("PutRecord", put(3<<20))
+		c.wants(throughput, "PutRecord", put(1))
+		time.Sleep(time.Second)
+		c.wants("", "PutRecord", put(1))
+	})
+}
+
 func TestReadDebt(t *testing.T) {
 	inBubble(t, Options{Limits: Limits{ReadBytesPerShard: 2 << 20, BytesPerPage: 10 << 20}}, func(c caller) {
 		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
