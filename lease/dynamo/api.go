@@ -7,7 +7,7 @@ import (
 )
 
 // DynamoDBAPI is what a [Store] calls; *dynamodb.Client has it. Its own retries
-// apply.
+// apply, except to requests that are throttled.
 type DynamoDBAPI interface {
 	CreateTable(context.Context, *dynamodb.CreateTableInput, ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
 	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)

@@ -52,7 +52,7 @@ func (s *Store) PutWorker(ctx context.Context, w lease.Worker) error {
 		}
 		x.set(attrProperties, &types.AttributeValueMemberM{Value: properties})
 	}
-	_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	_, err := gated(ctx, s, writing, urgent, w.ID, s.client.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &s.table, Key: keyOf(w.ID), ConditionExpression: x.condition(), UpdateExpression: x.update(),
 		ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 	})
@@ -70,7 +70,7 @@ func (s *Store) DeleteWorker(ctx context.Context, seen lease.Worker) error {
 	x := newExpression()
 	x.require(x.exists(attrKey))
 	x.require(x.equals(attrUpdated, num(seen.Updated.Unix())))
-	_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	_, err := gated(ctx, s, writing, urgent, seen.ID, s.client.DeleteItem, &dynamodb.DeleteItemInput{
 		TableName: &s.table, Key: keyOf(seen.ID), ConditionExpression: x.condition(),
 		ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 	})
@@ -246,7 +246,7 @@ func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
 	switch {
 	case seen.Version == "":
 		x.require(x.missing(attrKey))
-		_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+		_, err = gated(ctx, s, writing, urgent, lockKey, s.client.PutItem, &dynamodb.PutItemInput{
 			TableName: &s.table, ConditionExpression: x.condition(), ExpressionAttributeNames: x.names,
 			Item: item{
 				attrKey: str(lockKey), attrType: str(typeLock), attrLockOwner: str(next.Owner),
@@ -255,7 +255,7 @@ func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
 		})
 	case next.Version == "":
 		x.requireLock(seen)
-		_, err = s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		_, err = gated(ctx, s, writing, urgent, lockKey, s.client.DeleteItem, &dynamodb.DeleteItemInput{
 			TableName: &s.table, Key: keyOf(lockKey), ConditionExpression: x.condition(),
 			ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 		})
@@ -270,7 +270,7 @@ func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
 		if seen.Released {
 			x.remove(attrLockReleased)
 		}
-		_, err = s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		_, err = gated(ctx, s, writing, urgent, lockKey, s.client.UpdateItem, &dynamodb.UpdateItemInput{
 			TableName: &s.table, Key: keyOf(lockKey), ConditionExpression: x.condition(), UpdateExpression: x.update(),
 			ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 		})
@@ -350,7 +350,7 @@ func (s *Store) markPhase(ctx context.Context, worker string) error {
 	now := num(time.Now().UnixMilli())
 	x := newExpression()
 	x.require(x.missing(attrKey))
-	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+	_, err := gated(ctx, s, writing, normal, phaseKey, s.client.PutItem, &dynamodb.PutItemInput{
 		TableName: &s.table, ConditionExpression: x.condition(), ExpressionAttributeNames: x.names,
 		Item: item{
 			attrKey: str(phaseKey), attrType: str(typePhase), attrPhase: str(phase3X), "mb": str(worker), "mts": now,

@@ -28,6 +28,12 @@
 // worker has led for a minute: a KCL worker that starts at the same moment and
 // finds it written under its hands does not survive that.
 //
+// While the table is throttled what keeps a lease goes first, then checkpoints,
+// then looks at the whole table: those wait in single file, at a pace that adapts
+// to what the table takes, and end with an error when their time is over. Throttled
+// requests are repeated here and not by the client, whose retries do not know what
+// is urgent; its other retries apply.
+//
 // # Concurrency and shutdown
 //
 // A [Store] may be used from several goroutines and starts none.

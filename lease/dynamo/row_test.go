@@ -146,6 +146,24 @@ func TestReadsATableOfManyStreams(t *testing.T) {
 	}
 }
 
+// The rows of KCL 2.7 are read as they are: those of an older layout differ in
+// what is beside them.
+func TestReadsTheRowsOfKCL2(t *testing.T) {
+	t.Parallel()
+	var snap lease.Snapshot
+	for _, it := range readItems(t, "testdata/kcl-v272-2workers.json") {
+		addItem(&snap, it)
+	}
+	if len(snap.Bad) > 0 || len(snap.Rows) != 4 || len(snap.Workers) > 0 {
+		t.Fatalf("%d rows, bad %v", len(snap.Rows), snap.Bad)
+	}
+	for _, r := range snap.Rows {
+		if r.Owner == "" || r.Counter == 0 || r.Range == nil || !r.Checkpoint.IsRecord() {
+			t.Errorf("row %+v", r)
+		}
+	}
+}
+
 // The rows created here are those that the KCL creates, to the attribute.
 func TestCreatedRowsAreThoseOfTheKCL(t *testing.T) {
 	t.Parallel()
@@ -239,7 +257,7 @@ func TestForeignRowsAreNotLeases(t *testing.T) {
 // FuzzDecode decodes whatever a table may hold: no panic, no neighbour lost, and
 // what is read can be written and read again.
 func FuzzDecode(f *testing.F) {
-	for _, file := range []string{"testdata/kcl-v351-reshard-12s.json", "testdata/kcl-v351-multistream.json"} {
+	for _, file := range []string{"testdata/kcl-v351-reshard-12s.json", "testdata/kcl-v351-multistream.json", "testdata/kcl-v272-2workers.json"} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

@@ -104,6 +104,7 @@ type Store struct {
 	application string
 	table       string
 	options     Options
+	gate        gate
 
 	mu    sync.Mutex // guards index
 	index indexState
@@ -161,7 +162,7 @@ func (s *Store) Row(ctx context.Context, key string) (lease.Row, error) {
 
 // get reads one item of the lease table consistently, nil if there is none.
 func (s *Store) get(ctx context.Context, key string) (item, error) {
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+	out, err := gated(ctx, s, reading, urgent, key, s.client.GetItem, &dynamodb.GetItemInput{
 		TableName: &s.table, Key: keyOf(key), ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
@@ -177,7 +178,7 @@ func (s *Store) Snapshot(ctx context.Context) (lease.Snapshot, error) {
 	var snap lease.Snapshot
 	in := &dynamodb.ScanInput{TableName: &s.table}
 	for {
-		out, err := s.client.Scan(ctx, in)
+		out, err := gated(ctx, s, reading, patient, "", s.client.Scan, in)
 		if err != nil {
 			return lease.Snapshot{}, fmt.Errorf("dynamo: scan %s: %w", s.table, err)
 		}
@@ -226,7 +227,7 @@ func (s *Store) query(ctx context.Context, owner string) ([]string, error) {
 	}
 	var keys []string
 	for {
-		out, err := s.client.Query(ctx, in)
+		out, err := gated(ctx, s, reading, normal, owner, s.client.Query, in)
 		if err != nil {
 			return nil, fmt.Errorf("dynamo: query %s of %s: %w", indexName, s.table, err)
 		}
@@ -281,19 +282,19 @@ func (s *Store) send(ctx context.Context, w lease.Write) (lease.Row, error) {
 		if err != nil {
 			return lease.Row{}, err
 		}
-		_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+		_, err = gated(ctx, s, writing, rankOf(w.Op), w.Key(), s.client.PutItem, &dynamodb.PutItemInput{
 			TableName: &s.table, Item: encodeRow(*row), ConditionExpression: x.condition(),
 			ExpressionAttributeNames: x.names, ReturnValuesOnConditionCheckFailure: old,
 		})
 		return *row, err
 	case lease.Delete:
-		_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		_, err := gated(ctx, s, writing, rankOf(w.Op), w.Key(), s.client.DeleteItem, &dynamodb.DeleteItemInput{
 			TableName: &s.table, Key: keyOf(w.Key()), ConditionExpression: x.condition(),
 			ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values, ReturnValuesOnConditionCheckFailure: old,
 		})
 		return lease.Row{}, err
 	}
-	out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := gated(ctx, s, writing, rankOf(w.Op), w.Key(), s.client.UpdateItem, &dynamodb.UpdateItemInput{
 		TableName: &s.table, Key: keyOf(w.Key()), ConditionExpression: x.condition(), UpdateExpression: x.update(),
 		ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 		ReturnValues: types.ReturnValueAllNew, ReturnValuesOnConditionCheckFailure: old,
