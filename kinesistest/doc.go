@@ -66,9 +66,8 @@
 // # Limits
 //
 // AWS's quotas hold by default, those a second in the time of the test: a shard
-// takes 1 MiB and 1,000 records a second, gives 5 pages and 2 MiB and pushes 2 MiB
-// to each consumer. Options
-// change or lift each of them; [Unthrottled] lifts all that count by the
-// second. Authentication is not checked: any credentials will do. Records cost
-// 12 bytes of memory beside their keys and data.
+// takes 1 MiB and 1,000 records a second, gives 5 pages and 2 MiB, and pushes 2
+// MiB to each consumer. Options change or lift each of them; [Unthrottled] lifts
+// all that count by the second. Authentication is not checked: any credentials
+// will do. Records cost 12 bytes of memory beside their keys and data.
 package kinesistest

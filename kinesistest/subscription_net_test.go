@@ -140,6 +140,38 @@ func TestReaderThatComesLate(t *testing.T) {
 	}, kinesistest.Unthrottled)
 }
 
+// More subscriptions than a connection of HTTP/2 carries, of one client.
+func TestManySubscriptions(t *testing.T) {
+	t.Parallel()
+	const shards = 300
+	srv := kinesistest.NewServer(kinesistest.Unthrottled)
+	defer srv.Close()
+	url, err := srv.ListenTLS("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := srv.Config()
+	cfg.BaseEndpoint, cfg.HTTPClient = &url, &http.Client{Transport: way{}.transport(t, srv)}
+	mustCreate(t, srv, "s", shards)
+	c := newFan(t, srv, kinesis.NewFromConfig(cfg))
+	var streams []*kinesis.SubscribeToShardEventStream
+	for _, sh := range srv.Shards("s") {
+		s := c.subscribe(sh.ID, latest)
+		defer s.Close()
+		streams = append(streams, s)
+	}
+	for _, sh := range srv.Shards("s") {
+		if _, err := newClient(srv).PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: aws.String("s"), PartitionKey: &sh.ID, ExplicitHashKey: &sh.StartingHashKey, Data: []byte(sh.ID)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, sh := range srv.Shards("s") {
+		if got, _ := read(t, streams[i], 1); got != sh.ID {
+			t.Errorf("%s has %q", sh.ID, got)
+		}
+	}
+}
+
 // A client that goes away ends the server's part at once, also when nothing is
 // to be sent.
 func TestClientThatGoesAway(t *testing.T) {
