@@ -249,10 +249,11 @@ func (p *Producer) describeStream(ctx context.Context, old facts) (facts, error)
 	ctx, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
 	defer cancel()
 	old.known = true
+	var c courier
 	out, err := p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
 		StreamName: p.stream.name,
 		StreamARN:  p.stream.arn,
-	}, withoutRetries) // the shard map must not wait for them
+	}, withoutRetries, c.hire) // the shard map must not wait for them
 	if err != nil {
 		return old, err
 	}
@@ -288,7 +289,8 @@ func (p *Producer) listShards(ctx context.Context, closedToo bool) (*shardmap.Ma
 	}
 	for range maxPages {
 		callCtx, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
-		out, err := p.client.ListShards(callCtx, in, withoutRetries)
+		var c courier
+		out, err := p.client.ListShards(callCtx, in, withoutRetries, c.hire)
 		cancel()
 		if err == nil && out == nil {
 			err = errors.New("no answer")

@@ -26,6 +26,7 @@ type request struct {
 	attempt Attempt
 	out     *kinesis.PutRecordsOutput
 	err     error
+	held    bool // if it failed: it was never sent
 }
 
 // dispatch starts as many requests as there are reasons and room for.

@@ -37,8 +37,10 @@ func (p *Producer) send(ctx context.Context, r *request) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
-	r.out, r.err = p.client.PutRecords(ctx, in, withoutRetries)
+	var c courier
+	r.out, r.err = p.client.PutRecords(ctx, in, withoutRetries, c.hire)
 	cancel()
+	r.held = c.held()
 	r.attempt.Duration = time.Since(r.attempt.Start)
 	if r.err == nil && (r.out == nil || len(r.out.Records) != len(r.parcels)) {
 		r.err = errAnswer

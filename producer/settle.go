@@ -34,6 +34,9 @@ func (p *Producer) settle(r *request, now instant) {
 // settleFailed deals with a request that failed as a whole.
 func (p *Producer) settleFailed(r *request, now instant) {
 	f := classify(r.err)
+	if f == faultMaybe && r.held {
+		f = faultRetry
+	}
 	p.opts.Logger.Debug("producer: request failed", "producer", p.opts.ProducerID, "records", len(r.parcels), "error", r.err)
 	if f == faultRefused && len(r.parcels) > 1 && p.state != aborted {
 		p.split(r)
