@@ -159,8 +159,8 @@ func TestEveryFaultBitesAndHeals(t *testing.T) {
 			end := kind.Begin(w, 0)
 			time.AfterFunc(30*time.Second, end) // what hangs until then is bitten too
 			bitten := false
-			for i := range 10 {
-				bitten = bitten || !call(i)
+			for i := 0; i < 60 && !bitten; i++ {
+				bitten = !call(i)
 				time.Sleep(10 * time.Millisecond)
 			}
 			time.Sleep(time.Minute)
