@@ -23,7 +23,7 @@ func BenchmarkSubscribeToShard(b *testing.B) {
 			if err := srv.CreateStream("s", 1); err != nil {
 				b.Fatal(err)
 			}
-			var client aws.HTTPClient = srv.Config().HTTPClient
+			client := srv.Config().HTTPClient
 			url := "http://kinesistest.invalid"
 			if network {
 				transport := &http.Transport{Protocols: new(http.Protocols)}
