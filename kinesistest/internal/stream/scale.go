@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 	"slices"
@@ -51,13 +52,17 @@ func (s *Service) updateShardCount(in *updateShardCountInput) (any, *api.Error) 
 // mayScale fails unless a call may bring st from have to target shards.
 func (s *Service) mayScale(st *stream, have, target int, now time.Time) *api.Error {
 	l := &s.opts.Limits
+	f, times, part := l.ScaleFactor, "double", "half"
+	if f != 2 {
+		times, part = fmt.Sprint(f, " times"), fmt.Sprint("1/", f, " of")
+	}
 	switch {
-	case l.ScaleFactor > 0 && target > have*l.ScaleFactor:
+	case f > 0 && (target-1)/f >= have: // target > have*f, which may be more than an int holds
 		return limitExceeded("UpdateShardCount cannot scale up over %s your current open shard count. "+
-			"Current open shard count: %d Target shard count: %d", factor(l.ScaleFactor, "double"), have, target)
-	case l.ScaleFactor > 0 && target*l.ScaleFactor < have:
+			"Current open shard count: %d Target shard count: %d", times, have, target)
+	case f > 0 && f < have && target*f < have:
 		return limitExceeded("UpdateShardCount cannot scale down below %s your current open shard count. "+
-			"Current open shard count: %d Target shard count: %d", factor(l.ScaleFactor, "half"), have, target)
+			"Current open shard count: %d Target shard count: %d", part, have, target)
 	case l.ShardsPerStream > 0 && target > l.ShardsPerStream:
 		return limitExceeded("Target shard count or number of open shards cannot be greater than %d. "+
 			"Current open shard count: %d Target shard count: %d", l.ShardsPerStream, have, target)
@@ -67,13 +72,6 @@ func (s *Service) mayScale(st *stream, have, target int, now time.Time) *api.Err
 	}
 	// The pieces that shards are cut into on the way count as well.
 	return s.shardRoom(len(st.cuts(st.uniform(target))))
-}
-
-func factor(n int, ofTwo string) string {
-	if n == 2 {
-		return ofTwo
-	}
-	return "the allowed factor times"
 }
 
 // scale brings st to as many shards of equal size as target says. st is locked.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,26 @@ func TestUpdateShardCountRefuses(t *testing.T) {
 			t.Errorf("a day after the first: %q", code)
 		}
 	})
+}
+
+func TestScaleFactor(t *testing.T) {
+	for _, tt := range []struct {
+		factor, from, to int
+		code             string
+	}{
+		{2, 3, 6, ""}, {2, 3, 7, limited}, {2, 5, 3, ""}, {2, 5, 2, limited}, {2, 4, 2, ""}, {2, 1, 1, ""},
+		{3, 2, 6, ""}, {3, 2, 7, limited}, {3, 7, 3, ""}, {3, 7, 2, limited},
+		{1, 2, 2, ""}, {1, 2, 3, limited}, {0, 1, 100, ""}, {0, 100, 1, ""}, {math.MaxInt, 50, 1, ""}, {math.MaxInt, 1, 50, ""},
+	} {
+		t.Run(fmt.Sprint(tt.factor, tt.from, tt.to), func(t *testing.T) {
+			inBubble(t, Options{Limits: Limits{ScaleFactor: tt.factor}}, func(c caller) {
+				c.create(tt.from)
+				if _, code := c.updateShardCount(tt.to); code != tt.code {
+					c.Errorf("from %d to %d with factor %d: %q, want %q", tt.from, tt.to, tt.factor, code, tt.code)
+				}
+			})
+		})
+	}
 }
 
 // Short-lived shards are empty, and every listing at a time shows a whole ring.
