@@ -76,6 +76,14 @@ func TestSubscriptionStalls(t *testing.T) {
 		if got, _ := read(c.T, s, 1); got != "x" {
 			c.Errorf("afterwards it has %q", got)
 		}
+		time.Sleep(5 * time.Second)
+		c.srv.Inject(kinesistest.Fault{For: time.Minute, Times: 1, Subscription: kinesistest.Breakage{Kind: kinesistest.BreakStall}})
+		start := time.Now()
+		short := c.subscribe(shard0, latest)
+		if next(short) == nil || time.Since(start) != time.Minute {
+			c.Errorf("a stall of a minute ended after %v with %v", time.Since(start), short.Err())
+		}
+		short.Close()
 		stalled := c.srv.Inject(kinesistest.Fault{Subscription: kinesistest.Breakage{Kind: kinesistest.BreakStall}})
 		defer stalled()
 		last := c.subscribe(shard0, latest)

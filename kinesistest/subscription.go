@@ -36,7 +36,7 @@ const (
 	BreakCut                       // the connection is reset
 	BreakTruncate                  // the stream ends in the middle of a frame, as if all were well
 	BreakEnd                       // the stream ends well, before its time
-	BreakStall                     // neither records nor heartbeats come, until the fault is removed
+	BreakStall                     // neither records nor heartbeats come, until the fault is over or removed
 	BreakCorrupt                   // the next frame has a wrong checksum; those behind it are good
 	BreakError                     // the stream ends with an exception
 )
@@ -193,7 +193,7 @@ func (b *eventBody) breakBy(r *rule) ([]byte, error) {
 		b.sub.Close()
 		return nil, io.EOF
 	case BreakStall:
-		b.server.wait(b.ctx, r, nil)
+		b.server.hang(b.ctx, r)
 		select {
 		case <-b.server.closed:
 			return nil, errConnReset

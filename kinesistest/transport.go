@@ -55,6 +55,7 @@ func (t *transport) do(r *http.Request) (*http.Response, error) {
 	// As on a network, a caller who has given up gets no response, whatever
 	// became of the request.
 	if err := ctx.Err(); err != nil {
+		_ = resp.Body.Close() // it does not fail
 		return nil, err
 	}
 	return resp, nil

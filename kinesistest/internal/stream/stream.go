@@ -243,4 +243,5 @@ func (sh *shard) starting() sequence { return sh.sequence(0, 0) }
 func (sh *shard) end(now time.Time) {
 	sh.closed = now.UnixMilli()
 	sh.ending = sh.sequence(lastCounter, sh.closed)
+	sh.notify()
 }
