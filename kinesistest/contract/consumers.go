@@ -25,7 +25,7 @@ var consumerChecks = []Check{
 		Run:  consumerPaging},
 	{ID: "K.consumer.creating5", Source: api("RegisterStreamConsumer"),
 		Says: "at most 5 consumers of a stream are CREATING at once",
-		Run:  consumerCreating},
+		Run:  consumerCreating, Rates: true},
 	{ID: "K.consumer.limit20", Source: limits,
 		Says: "a stream has at most 20 consumers",
 		Run:  consumerLimit, Slow: true},

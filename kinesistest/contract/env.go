@@ -100,12 +100,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // until repeats f until it reports true, for half a minute.
 func until(ctx context.Context, what string, f func() (bool, error)) error {
-	for range 150 {
+	for start := time.Now(); time.Since(start) < 30*time.Second; {
 		ok, err := f()
 		if ok || err != nil && code(err) != limitExceeded {
 			return err
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := sleep(ctx, pollEvery(ctx)); err != nil {
 			return err
 		}
 	}

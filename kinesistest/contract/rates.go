@@ -22,7 +22,7 @@ var rateChecks = []Check{
 		Run:  throttleReadBytes, Slow: true},
 	{ID: "K.throttle.control", Source: limits,
 		Says: "ListStreams is called 5 times a second, what is above is a LimitExceededException",
-		Run:  throttleControl},
+		Run:  throttleControl, Rates: true},
 	{ID: "K.describe.page100", Source: api("DescribeStream"),
 		Says: "a page of DescribeStream has at most 100 shards",
 		Run:  describePage100, Slow: true},
@@ -103,7 +103,7 @@ func throttleRefills(ctx context.Context, e *Env) error {
 	}
 	out, err := e.putMany(ctx, name, 500, 1)
 	if err != nil || aws.ToInt32(out.FailedRecordCount) > 0 {
-		return fmt.Errorf("a second later: %+v, %w", out, err)
+		return fmt.Errorf("a second later: %+v, %v", out, err)
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func throttleReadBytes(ctx context.Context, e *Env) error {
 		return err
 	}
 	if page, err := e.get(ctx, &kinesis.GetRecordsInput{ShardIterator: it}); err != nil || len(page.Records) != 6 {
-		return fmt.Errorf("a page of 6 MiB: %w", err)
+		return fmt.Errorf("a page of 6 MiB: %v", err)
 	}
 	_, err = e.Kinesis.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: it})
 	if err := refused("the next call", err, throughput); err != nil {
@@ -193,7 +193,7 @@ func shardIDsGrow(ctx context.Context, e *Env) error {
 	}
 	shards, err := e.shards(ctx, &kinesis.ListShardsInput{StreamName: &name})
 	if err != nil || len(shards) != 3 {
-		return fmt.Errorf("%d shards, %w", len(shards), err)
+		return fmt.Errorf("%d shards, %v", len(shards), err)
 	}
 	for i, sh := range shards {
 		if want := fmt.Sprintf("shardId-%012d", i); *sh.ShardId != want {

@@ -460,7 +460,7 @@ func monitoring(ctx context.Context, e *Env) error {
 	bytes := []types.MetricsName{types.MetricsNameIncomingBytes}
 	on, err := e.Kinesis.EnableEnhancedMonitoring(ctx, &kinesis.EnableEnhancedMonitoringInput{StreamName: &name, ShardLevelMetrics: bytes})
 	if err != nil || len(on.DesiredShardLevelMetrics) != 1 {
-		return fmt.Errorf("EnableEnhancedMonitoring = %+v, %w", on, err)
+		return fmt.Errorf("EnableEnhancedMonitoring = %+v, %v", on, err)
 	}
 	if err := e.active(ctx, name); err != nil {
 		return err

@@ -312,11 +312,11 @@ func listStreamsPaging(ctx context.Context, e *Env) error {
 
 // arn returns the ARN of a stream.
 func (e *Env) arn(ctx context.Context, name string) (*string, error) {
-	out, err := e.Kinesis.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &name})
+	d, err := e.summary(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return out.StreamDescriptionSummary.StreamARN, nil
+	return d.StreamARN, nil
 }
 
 func arnOnly(ctx context.Context, e *Env) error {

@@ -263,7 +263,7 @@ func subscribeHeartbeat(ctx context.Context, e *Env) error {
 	for f.events < 2 {
 		start := time.Now()
 		if err := f.next(ctx, 15*time.Second); err != nil || f.ended {
-			return fmt.Errorf("event %d: ended %v, %w", f.events, f.ended, err)
+			return fmt.Errorf("event %d: ended %v, %v", f.events, f.ended, err)
 		}
 		if f.last.ContinuationSequenceNumber == nil || f.last.MillisBehindLatest == nil || len(f.last.Records) > 0 {
 			return fmt.Errorf("an idle event is %+v", f.last)

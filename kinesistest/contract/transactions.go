@@ -151,7 +151,7 @@ func txGet(ctx context.Context, e *Env) error {
 	}
 	out, err := e.DynamoDB.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{get("a"), get("b")}})
 	if err != nil || len(out.Responses) != 2 {
-		return fmt.Errorf("TransactGetItems = %+v, %w", out, err)
+		return fmt.Errorf("TransactGetItems = %+v, %v", out, err)
 	}
 	return errors.Join(
 		same("the row that is not there", out.Responses[0].Item, nil),

@@ -121,7 +121,7 @@ func wireUnknown(ctx context.Context, e *Env) error {
 	}
 	got, err := e.send(ctx, prefix+"PutRecord", typeJSON, fmt.Appendf(nil, `{"StreamName":%q,"PartitionKey":"k","Data":"eA==","Colour":{"Of":["the",1]}}`, name))
 	if err != nil || got.status != 200 {
-		return fmt.Errorf("with a member that is unknown: %+v, %w", got, err)
+		return fmt.Errorf("with a member that is unknown: %+v, %v", got, err)
 	}
 	return nil
 }
@@ -133,18 +133,18 @@ func wireBase64(ctx context.Context, e *Env) error {
 	}
 	got, err := e.send(ctx, prefix+"PutRecord", typeJSON, fmt.Appendf(nil, `{"StreamName":%q,"PartitionKey":"k","Data":"AP8BeA=="}`, name))
 	if err != nil || got.status != 200 {
-		return fmt.Errorf("PutRecord = %+v, %w", got, err)
+		return fmt.Errorf("PutRecord = %+v, %v", got, err)
 	}
 	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	if err != nil {
 		return err
 	}
 	if got, err = e.send(ctx, prefix+"GetRecords", typeJSON, fmt.Appendf(nil, `{"ShardIterator":%q}`, *it)); err != nil || got.status != 200 {
-		return fmt.Errorf("GetRecords = %+v, %w", got, err)
+		return fmt.Errorf("GetRecords = %+v, %v", got, err)
 	}
 	var page struct{ Records []map[string]any }
 	if err := json.Unmarshal(got.body, &page); err != nil || len(page.Records) != 1 {
-		return fmt.Errorf("page %s, %w", got.body, err)
+		return fmt.Errorf("page %s, %v", got.body, err)
 	}
 	r := page.Records[0]
 	seconds, _ := r["ApproximateArrivalTimestamp"].(float64)
@@ -196,18 +196,18 @@ func cborPutGet(ctx context.Context, e *Env) error {
 	data := []byte("\x00\xffdata")
 	got, err := e.send(ctx, prefix+"PutRecord", typeCBOR, cborMap("StreamName", name, "PartitionKey", "k", "Data", data))
 	if err != nil || got.status != 200 || !bytes.Contains(got.body, cborText("SequenceNumber")) {
-		return fmt.Errorf("PutRecord = %+v, %w", got, err)
+		return fmt.Errorf("PutRecord = %+v, %v", got, err)
 	}
 	records, _, err := e.readAll(ctx, name, shard0)
 	if err != nil || len(records) != 1 || !bytes.Equal(records[0].Data, data) {
-		return fmt.Errorf("records %+v, %w, want data %q", records, err, data)
+		return fmt.Errorf("records %+v, %v, want data %q", records, err, data)
 	}
 	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
 	if err != nil {
 		return err
 	}
 	if got, err = e.send(ctx, prefix+"GetRecords", typeCBOR, cborMap("ShardIterator", *it)); err != nil || got.status != 200 {
-		return fmt.Errorf("GetRecords = %+v, %w", got, err)
+		return fmt.Errorf("GetRecords = %+v, %v", got, err)
 	}
 	if ct := got.header.Get("Content-Type"); ct != typeCBOR {
 		return fmt.Errorf("Content-Type %q, want %q", ct, typeCBOR)
