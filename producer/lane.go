@@ -46,23 +46,25 @@ const climbing = time.Second
 // Put works on the part under mu; everything else belongs to the flusher, which
 // takes mu only to look and to take over.
 type lane struct {
-	kind      laneKind
-	shard     shardmap.Shard // zero unless kind is shardLane
-	aggregate bool
-	max       int // bytes of an aggregate
-	limit     int // bytes of an aggregate that the stream takes
+	kind  laneKind
+	shard shardmap.Shard // zero unless kind is shardLane
+	max   int            // bytes of an aggregate
+	limit int            // bytes of an aggregate that the stream takes
+	tally *tally
+	pace  atomic.Uint64 // for ShardStats: bits of the part of the shard's limits that is used
+	next  *lane         // in Producer.ready, while signalled
+
+	// What every Put touches stands together.
 	share     *budget.Share
-	tally     *tally
-	pace      atomic.Uint64 // for ShardStats: bits of the part of the shard's limits that is used
-	next      *lane         // in Producer.ready, while signalled
+	aggregate bool
 
 	mu        sync.Mutex
 	state     laneState
 	open      *parcel
-	sealed    []*parcel // full; the flusher moves them to queue
 	signalled bool      // it is in Producer.ready, or about to be
 	accepted  int64     // records
 	taken     int64     // bytes
+	sealed    []*parcel // full; the flusher moves them to queue
 
 	// Owned by the flusher.
 	queue      []*parcel // retries first, else in the order of Put

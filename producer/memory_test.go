@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,6 +73,41 @@ func TestPutAsyncDoesNotAllocate(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(50_000, put); n != 0 {
 		t.Errorf("PutAsync allocates %v times", n)
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Not parallel: allocations are counted for the process. Requests cost some too,
+// and many Puts share one.
+func TestPutAllocatesOnce(t *testing.T) {
+	p, err := producer.New(newStub(4), "s", unpaced, func(o *producer.Options) { o.RecordMaxBufferedTime = 10 * time.Millisecond })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const goroutines, puts = 1000, 10
+	ks, data := keys(goroutines), make([]byte, 100)
+	round := func() {
+		var wg sync.WaitGroup
+		for g := range goroutines {
+			wg.Go(func() {
+				for range puts {
+					if _, err := p.Put(t.Context(), producer.Record{PartitionKey: ks[g], Data: data}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	round()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	round()
+	runtime.ReadMemStats(&after)
+	if n := float64(after.Mallocs-before.Mallocs) / (goroutines * puts); n > 1 {
+		t.Errorf("Put allocates %.2f times", n)
 	}
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)

@@ -36,28 +36,28 @@ func (t instant) after(d time.Duration) instant {
 // before anything else and only reads afterwards), and at last to the callback
 // goroutine.
 type parcel struct {
-	enc  *aggregation.Encoder // nil for a single record, whose data is in bare
-	max  int                  // size enc was made for
+	// What every Put touches stands together.
+	enc     *aggregation.Encoder // nil for a single record, whose data is in bare
+	entries []entry
+	cost    int64   // charged to share
+	payload int     // bytes of data of the records that have no result
+	expires instant // the earliest of its records
+	waits   bool    // an entry has a waiter
+	calls   bool    // an entry has a callback
+	wrap    bool    // a record has tags, which nothing but an aggregate carries
+	moved   bool    // a record has been in another parcel
+	alone   bool    // its record is to have no company
+
+	max  int // size enc was made for
 	bare []byte
 	tags aggregation.Tags // of a single record, in case it comes to be aggregated
-	wrap bool             // a record has tags, which nothing but an aggregate carries
-
-	moved bool // a record has been in another parcel
-	alone bool // its record is to have no company
-
-	entries []entry
-	hash    shardmap.HashKey // of the first record; decides where all of it goes
+	hash shardmap.HashKey // of the first record; decides where all of it goes
 
 	lane  *lane
-	share *budget.Share // charged with cost
-	cost  int64
+	share *budget.Share
 
-	payload int // bytes of data of the records that have no result
-
-	born    instant // the first Put of its records
-	due     instant // when it should be on its way
-	expires instant // the earliest of its records
-
+	born instant // the first Put of its records
+	due  instant // when it should be on its way
 	rank instant // its place among those of other lanes when the shards change
 
 	attempts []Attempt
@@ -66,8 +66,6 @@ type parcel struct {
 	body     []byte
 	hashText string // hash in decimal, when it has been needed
 
-	waits     bool // an entry has a waiter
-	calls     bool // an entry has a callback
 	tickets   []*ticket
 	thinned   bool // some records in it have ended, so it is not sent again as it is
 	landed    landing
