@@ -63,9 +63,9 @@ type Options struct {
 }
 
 // Limits are the quotas of Kinesis. A field of 0 is no limit. Those a second
-// are token buckets that hold one second's worth, filled by time.Now. The
-// limits of a single record (data and partition key within the stream's
-// MaxRecordSizeInKiB, 1 to 256 characters of key) always hold.
+// are token buckets that hold one second's worth, filled by time.Now. What the
+// service asks of the form of a request, such as 1 to 256 characters of
+// partition key, always holds.
 //
 // AWS lists its quotas at
 // https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html.
@@ -111,6 +111,10 @@ type Limits struct {
 	// BytesPerRequest is the bytes of data and partition keys in a PutRecords;
 	// default 10 MiB. It also bounds how much of a request's body is read.
 	BytesPerRequest int
+
+	// RecordSizes refuses a record whose data and partition key together are
+	// larger than the stream's MaxRecordSizeInKiB; default true.
+	RecordSizes bool
 
 	// BytesPerPage is the bytes of data and partition keys in a page of
 	// GetRecords; default 10 MiB. A single record may exceed it.
@@ -203,6 +207,7 @@ func defaults() Options {
 			ControlCalls:          controlCalls(),
 			RecordsPerRequest:     500,
 			BytesPerRequest:       10 << 20,
+			RecordSizes:           true,
 			BytesPerPage:          10 << 20,
 			FullPagePause:         5 * time.Second,
 			ShardsPerAccount:      20_000,

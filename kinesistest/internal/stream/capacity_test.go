@@ -145,7 +145,7 @@ func TestRecordDistribution(t *testing.T) {
 }
 
 func TestUpdateMaxRecordSize(t *testing.T) {
-	inBubble(t, Options{Updating: time.Second, Limits: Limits{BytesPerRequest: 3 << 20, BytesPerPage: 3 << 20}}, func(c caller) {
+	inBubble(t, Options{Updating: time.Second, Limits: Limits{RecordSizes: true, BytesPerRequest: 3 << 20, BytesPerPage: 3 << 20}}, func(c caller) {
 		t := c.T
 		client := c.client()
 		c.create(1)

@@ -263,7 +263,7 @@ func (s *Service) admit(st *stream, r *putRequest, now time.Time) *api.Error {
 			v.add(nil, r.member(i, "partitionKey"), notNull)
 			return v.err()
 		}
-		if n, most := len(e.Data)+len(e.PartitionKey), st.maxRecordSize<<10; n > most {
+		if n, most := len(e.Data)+len(e.PartitionKey), st.maxRecordSize<<10; n > most && s.opts.Limits.RecordSizes {
 			return invalid("Record size of %d bytes, partition key included, exceeds the maximum record size of %d KiB of stream %s under account %s.",
 				n, st.maxRecordSize, st.name, account)
 		}

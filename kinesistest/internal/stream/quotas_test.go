@@ -169,6 +169,35 @@ func TestFullPagePause(t *testing.T) {
 	})
 }
 
+// Limits of a request, each of which may be lifted alone.
+func TestQuotasOfARequest(t *testing.T) {
+	s := object{"StreamName": "s"}
+	record := object{"PartitionKey": "k", "Data": data(99)}
+	for _, tt := range []struct {
+		name   string
+		limits Limits
+		in     object
+		code   string
+	}{
+		{"records", Limits{RecordsPerRequest: 2}, with(s, "Records", []object{record, record, record}), badRequest},
+		{"bytes, keys included", Limits{BytesPerRequest: 299}, with(s, "Records", []object{record, record, record}), badArgument},
+		{"the size of a record", Limits{RecordSizes: true}, with(s, "Records", []object{{"PartitionKey": "k", "Data": data(1 << 20)}}), badArgument},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, Options{Limits: tt.limits}, func(c caller) {
+				c.create(1)
+				c.wants(tt.code, "PutRecords", tt.in)
+			})
+		})
+		t.Run(tt.name+", lifted", func(t *testing.T) {
+			inBubble(t, Options{}, func(c caller) {
+				c.create(1)
+				c.wants("", "PutRecords", tt.in)
+			})
+		})
+	}
+}
+
 func TestListings(t *testing.T) {
 	inBubble(t, Options{Limits: Limits{TokenLife: 300 * time.Second}}, func(c caller) {
 		t, client := c.T, c.client()

@@ -28,7 +28,7 @@ func TestRequestsAreJudged(t *testing.T) {
 	key := with(s, "EncryptionType", "KMS", "KeyId", "alias/aws/kinesis")
 	long := strings.Repeat("a", 129)
 	const foreign = "49590338271490256608559692538361571095921575989136588898"
-	inBubble(t, Options{Limits: Limits{RecordsPerRequest: 500, BytesPerRequest: 10 << 20}}, func(c caller) {
+	inBubble(t, Options{Limits: Limits{RecordSizes: true, RecordsPerRequest: 500, BytesPerRequest: 10 << 20}}, func(c caller) {
 		t := c.T
 		c.create(2)
 		for _, h := range []string{"0", middle} {

@@ -28,6 +28,7 @@ type Limits struct {
 	ControlCalls          map[string]int // a second, by operation
 	RecordsPerRequest     int            // PutRecords
 	BytesPerRequest       int            // PutRecords, keys included
+	RecordSizes           bool           // MaxRecordSizeInKiB holds
 	BytesPerPage          int            // GetRecords, keys included
 	FullPagePause         time.Duration
 	ShardsPerAccount      int // open ones
