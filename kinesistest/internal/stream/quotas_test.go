@@ -331,6 +331,13 @@ func TestRetention(t *testing.T) {
 		if got := readable(); got != "c" {
 			c.Errorf("of a year again: %q", got)
 		}
+		hours("DecreaseStreamRetentionPeriod", 24)
+		c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "d", "Data": data(1)})
+		time.Sleep(24*time.Hour - time.Millisecond)
+		hours("IncreaseStreamRetentionPeriod", 8760) // the record goes while it is UPDATING
+		if got := readable(); got != "" {
+			c.Errorf("what goes before the longer period begins is there: %q", got)
+		}
 		if got := c.summary(); *got.RetentionPeriodHours != 8760 {
 			c.Errorf("retention %d", *got.RetentionPeriodHours)
 		}

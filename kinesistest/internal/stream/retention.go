@@ -59,11 +59,11 @@ func (s *Service) retention(in *retentionInput, allowed func(*stream, int) *api.
 		if e := allowed(st, hours); e != nil {
 			return e
 		}
-		// What the old period has let go does not come back with a longer one.
-		for _, sh := range st.shards {
-			st.expire(sh, now, s.opts.KeepTrimmed)
-		}
-		st.enter(updating, s.opts.Updating, now, func(time.Time) {
+		st.enter(updating, s.opts.Updating, now, func(at time.Time) {
+			// What the old period has let go does not come back with a longer one.
+			for _, sh := range st.shards {
+				st.expire(sh, at, s.opts.KeepTrimmed)
+			}
 			st.retention = time.Duration(hours) * time.Hour
 		})
 		return nil
