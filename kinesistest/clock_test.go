@@ -33,8 +33,14 @@ func TestClockOffset(t *testing.T) {
 				if _, err := put(t.Context(), kinesis.NewFromConfig(srv.Config()), "third"); err != nil {
 					t.Errorf("a client that retries: %v", err)
 				}
-				if _, err := dynamodb.NewFromConfig(srv.Config()).ListTables(t.Context(), nil); err != nil {
-					t.Errorf("a client of DynamoDB: %v", err)
+				tables := dynamodb.NewFromConfig(srv.Config())
+				createLeases(t, tables)
+				table, err := tables.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String("leases")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ahead := table.Table.CreationDateTime.Sub(time.Now()); (ahead - offset).Abs() > time.Minute {
+					t.Errorf("the table was created %v ahead of the clock here, want %v", ahead, offset)
 				}
 				for r := range srv.Records("s") {
 					if ahead := r.Arrival.Sub(time.Now()); (ahead - offset).Abs() > time.Minute {

@@ -13,8 +13,8 @@ import (
 // A Change is something that a server stored. Exactly one of Append and Write
 // is set.
 type Change struct {
-	N      uint64 // counts all changes of the server from 1, in the order they were applied
-	Time   time.Time
+	N      uint64    // counts all changes of the server from 1, in the order they were applied
+	Time   time.Time // by the clock of the machine or the bubble, see Options.ClockOffset
 	Append *Append
 	Write  *Write
 }
@@ -60,7 +60,7 @@ type change struct {
 	write  *dynamo.Applied
 }
 
-func (j *journal) appended(a stream.Append) { j.add(change{at: a.At, append: &a}) }
+func (j *journal) appended(a stream.Append) { j.add(change{at: time.Now(), append: &a}) }
 
 func (j *journal) applied(a dynamo.Applied) { j.add(change{at: time.Now(), write: &a}) }
 

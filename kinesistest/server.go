@@ -73,7 +73,7 @@ func NewServer(optFns ...func(*Options)) *Server {
 		Appended:         s.journal.appended,
 	})
 	tables := o.Tables.service()
-	tables.Identity, tables.Applied = id, s.journal.applied
+	tables.Identity, tables.Applied, tables.ClockOffset = id, s.journal.applied, o.ClockOffset
 	tables.CreateTable, tables.DeleteTable, tables.CreateIndex = o.TableCreating, o.TableDeleting, o.IndexCreating
 	s.tables = dynamo.New(tables)
 	return s

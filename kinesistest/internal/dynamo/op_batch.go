@@ -30,7 +30,7 @@ func (s *Service) batchWriteItem(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.now()
 	changes, err := s.prepareAll(writes, now)
 	if err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (s *Service) batchReadOf(tables *request, given string) (*batchRead, error)
 }
 
 func (s *Service) batchGet(reads []*batchRead, capacity string) (any, error) {
-	now := time.Now()
+	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range reads {

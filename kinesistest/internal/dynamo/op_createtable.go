@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
@@ -17,7 +16,7 @@ const (
 )
 
 func (s *Service) createTable(r *request) (any, error) {
-	now := time.Now()
+	now := s.now()
 	t := &table{name: r.table(s.opts.Identity), created: now, readyAt: now.Add(s.opts.CreateTable)}
 	if !r.has("AttributeDefinitions") {
 		r.required("AttributeDefinitions")

@@ -85,7 +85,7 @@ func (s *Service) getItem(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, u, err := s.read(name, key, consistent, time.Now())
+	it, u, err := s.read(name, key, consistent, s.now())
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package dynamo
 import (
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/expr"
@@ -22,7 +21,7 @@ func (s *Service) query(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := rd.open(s, time.Now()); err != nil {
+	if err := rd.open(s, s.now()); err != nil {
 		return nil, err
 	}
 	key, err := cond.Key(rd.key.hash, rd.key.rng)

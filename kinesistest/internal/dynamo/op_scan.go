@@ -2,7 +2,6 @@ package dynamo
 
 import (
 	"slices"
-	"time"
 
 	"github.com/kinesis-go/kinesis/kinesistest/internal/dynamo/attr"
 )
@@ -16,7 +15,7 @@ func (s *Service) scan(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := rd.open(s, time.Now()); err != nil {
+	if err := rd.open(s, s.now()); err != nil {
 		return nil, err
 	}
 	from, err := rd.from(s.opts.Limits)

@@ -185,7 +185,7 @@ func (r *request) resource(s *Service) string {
 func (s *Service) exists(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, err := s.find(name, time.Now())
+	_, err := s.find(name, s.now())
 	return err == nil
 }
 
@@ -207,7 +207,7 @@ func (s *Service) withTable(r *request, name string, do func(*table, time.Time) 
 	if err := r.done(); err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, err := s.find(name, now)

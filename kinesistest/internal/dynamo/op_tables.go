@@ -50,7 +50,7 @@ func (s *Service) listTables(r *request) (any, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	s.settle(time.Now())
+	s.settle(s.now())
 	names := slices.Sorted(maps.Keys(s.tables))
 	s.mu.Unlock()
 

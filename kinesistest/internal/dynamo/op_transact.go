@@ -110,7 +110,7 @@ func (s *Service) action(r *request) *write {
 
 // transact carries out all of writes, or none. The lock is held.
 func (s *Service) transact(writes []*write, id string, asked [sha256.Size]byte, w wanted) (any, error) {
-	now := time.Now()
+	now := s.now()
 	for old, t := range s.tokens {
 		if now.After(t.until) {
 			delete(s.tokens, old)
@@ -254,7 +254,7 @@ func (s *Service) transactGetItems(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.transactGet(gets, capacity, time.Now())
+	return s.transactGet(gets, capacity, s.now())
 }
 
 // transactGet reads the rows that gets name, all at one moment. The lock is

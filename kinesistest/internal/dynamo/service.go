@@ -42,6 +42,9 @@ type Options struct {
 	// ExpiryLag is how long after its time to live is over a row stays.
 	ExpiryLag time.Duration
 
+	// ClockOffset is how far the service's clock is ahead of the machine's.
+	ClockOffset time.Duration
+
 	// Applied, if set, is called once per applied row write, in the order of
 	// application, under the service's lock: it must return quickly and must
 	// not call the Service.
@@ -126,6 +129,9 @@ func New(o Options) *Service {
 	return &Service{opts: o, tables: map[string]*table{}, tokens: map[string]token{}}
 }
 
+// now is the time by the service's clock.
+func (s *Service) now() time.Time { return time.Now().Add(s.opts.ClockOffset) }
+
 // An operation reads its members from a request and returns the response, or
 // an *api.Error.
 type operation func(*Service, *request) (any, error)
@@ -202,7 +208,7 @@ func asAPI(err error) *api.Error {
 func (s *Service) Tables() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle(time.Now())
+	s.settle(s.now())
 	return slices.Sorted(maps.Keys(s.tables))
 }
 
@@ -210,7 +216,7 @@ func (s *Service) Tables() []string {
 func (s *Service) Items(name string) ([]Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle(time.Now())
+	s.settle(s.now())
 	t, ok := s.tables[name]
 	if !ok {
 		return nil, errNoTable(name)

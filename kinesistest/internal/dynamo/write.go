@@ -33,7 +33,7 @@ type change struct {
 func (s *Service) write(w *write) (*change, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.now()
 	c, err := s.prepare(w, now)
 	if c == nil {
 		return nil, err
