@@ -43,8 +43,15 @@
 //
 // One worker, the leader, decides who gets which lease; it is the one that holds
 // the lock row. Every worker writes a row of its own every 30 seconds, without
-// which the leader gives it nothing, and looks for leases given to it every
-// tenth of the failover time, at most every second.
+// which the leader gives it nothing, and looks for leases given to it ten times
+// in the failover time, at least every second.
+//
+// Busy leases are balanced by load: their throughput, times what a KiB/s was seen
+// to cost each worker in CPU ([Options.Load]). Idle ones are balanced by number.
+// A lease moves only if that is worth it although measurements are noisy, and a
+// live worker hands it over: it finishes the work in hand, stores its position,
+// then the next one begins. Each move has a [Reason], in [Events.Assigned], in the
+// log and in the row.
 //
 // Nobody compares clocks. A lease is taken for dead if its counter was seen
 // unchanged for the failover time F on the clock of the one who looks, and
@@ -59,7 +66,9 @@
 // hold a lease: it takes a lease only if the counter is still the one that did
 // not change. Other leaders may take one without waiting; then the former
 // owner finds out at its next renewal, at most 2/5 F later. In every case no
-// checkpoint of the former owner is stored afterwards.
+// checkpoint of the former owner is stored afterwards. That holds for two workers
+// that run under one id by mistake as well: the second does not start while the
+// first renews leases, and one of two that get past that ends with [ErrSameID].
 //
 // A stored position never moves backwards, except by [Rewind]. A shard is not
 // held before all its parents are finished. A shard's end is stored only after
@@ -78,8 +87,10 @@
 //
 // [ErrLost], [ErrStopping] and [ErrDrainTimeout] are the causes of the contexts
 // that hold is given. A [*BackwardsError] refuses a checkpoint. Errors of the
-// store that may pass are logged and the call is made again; one that wraps
-// [ErrUnsupported] ends Run.
+// store that may pass are logged and the call is made again. Run ends with an
+// error that wraps [ErrUnsupported] if the table is of another kind, [ErrSameID]
+// if another worker has the id, [ErrRecreated] if the stream is not the one that
+// the leases were made for.
 //
 // # Limits
 //

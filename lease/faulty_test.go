@@ -24,6 +24,7 @@ type faulty struct {
 	calls  map[storeCall]uint64
 	onCall func(storeCall) (fail error, lose bool) // nil: no faults
 	slow   func(storeCall) time.Duration           // nil: not slower
+	table  lease.Store                             // shows the table instead, unless nil
 }
 
 // A storeCall is the n-th call of an operation with a key.
@@ -60,6 +61,13 @@ func (s *faulty) faults(onCall func(storeCall) (fail error, lose bool), slow fun
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onCall, s.slow = onCall, slow
+}
+
+// show makes another store show the table.
+func (s *faulty) show(table lease.Store) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table = table
 }
 
 // pause makes calls hang until resume, before they are made. A call given up
@@ -171,7 +179,15 @@ func (s *faulty) Row(ctx context.Context, key string) (lease.Row, error) {
 }
 
 func (s *faulty) Snapshot(ctx context.Context) (lease.Snapshot, error) {
-	return with(ctx, s, "snapshot", "", s.Store.Snapshot)
+	return with(ctx, s, "snapshot", "", func(ctx context.Context) (lease.Snapshot, error) {
+		s.mu.Lock()
+		table := s.table
+		s.mu.Unlock()
+		if table == nil {
+			table = s.Store
+		}
+		return table.Snapshot(ctx)
+	})
 }
 
 func (s *faulty) Owned(ctx context.Context, owner string) ([]string, error) {

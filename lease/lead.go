@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -297,7 +298,7 @@ func removable(r Row, index map[string]Row) bool {
 	if !r.Finished() || len(r.Children) == 0 {
 		return false
 	}
-	prefix := r.Key[:len(r.Key)-len(r.Shard)]
+	prefix := strings.TrimSuffix(r.Key, r.Shard)
 	for _, id := range r.Children {
 		child, ok := index[prefix+id]
 		if !ok || !child.Checkpoint.IsRecord() && !child.Finished() {

@@ -536,8 +536,11 @@ func (m *member) write(ctx context.Context, w Write) (Row, error) {
 // the shard's id.
 func (m *member) keyOf(_ Stream, shard string) string { return shard }
 
-// streamOf returns the stream of a row.
-func (m *member) streamOf(row Row) (Stream, bool) { return m.streams[0], row.Stream == "" }
+// streamOf returns the stream of a row, and whether it is one of ours. That of an
+// application with one stream has the shard's id for its key.
+func (m *member) streamOf(row Row) (Stream, bool) {
+	return m.streams[0], row.Stream == "" && row.Shard == row.Key
+}
 
 // newRow returns the row to create for a shard.
 func (m *member) newRow(stream Stream, s Shard, at checkpoint.Position) Row {

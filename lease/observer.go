@@ -27,6 +27,7 @@ type rowView struct {
 	// assigned means that the reader was not seen to renew yet since it was named,
 	// and idle that it has not: the counter is the one it was named with.
 	assigned, idle bool
+	missed         bool // it expired in this state, and its reader was told off
 
 	rate    float64   // KiB/s, smoothed
 	rated   bool      // there ever was one
@@ -42,6 +43,12 @@ type workerView struct {
 	// suspect: a lease of its has expired, and it has shown no life since. Its row
 	// stays fresh for a minute after its death.
 	suspect bool
+
+	// missed counts the leases given to it that expired without ever being renewed,
+	// since it renewed any. It gets none until shunned: it writes its row and
+	// discovers nothing, as a worker of the KCL does whose index was refused.
+	missed  int
+	shunned time.Time
 
 	cpu, limit        float64 // percent; limit is the end of its operating range
 	cpuKnown, failing bool
@@ -133,7 +140,7 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 		if samePair && v.counter == r.Counter {
 			continue
 		}
-		v.since = now
+		v.since, v.missed = now, false
 		v.observeRate(now, r.Throughput)
 		if samePair {
 			v.assigned, v.idle = false, false
@@ -234,17 +241,30 @@ func (o *observer) nextExpiry(now time.Time) time.Time {
 	return next
 }
 
+// maxShunned is the longest time for which a worker gets no leases since it missed
+// those before.
+const maxShunned = 10 * time.Minute
+
 // judgeWorkers suspects the workers of which a lease has expired, until they show
 // life. A live worker that lost one lease renews the others soon. Nobody suspects
 // itself: a lease in its name that it does not hold is one that it can have.
 func (o *observer) judgeWorkers(now time.Time, rows []Row, signs map[string]bool) {
-	dead := make(map[string]bool)
+	dead, missed := make(map[string]bool), make(map[string]bool)
 	for i := range rows {
-		if o.expired(now, &rows[i]) {
-			dead[rows[i].Reader()] = true
+		if r := &rows[i]; o.expired(now, r) {
+			v := o.rows[r.Key]
+			dead[r.Reader()] = true
+			missed[r.Reader()] = missed[r.Reader()] || v.assigned && !v.missed
+			v.missed = true
 		}
 	}
 	for id, w := range o.workers {
+		if signs[id] {
+			w.missed, w.shunned = 0, time.Time{}
+		} else if missed[id] && id != o.me {
+			w.shunned = now.Add(min(o.timing.failover<<min(w.missed, 10), maxShunned))
+			w.missed++
+		}
 		if dead[id] || signs[id] {
 			w.suspect = dead[id] && id != o.me
 		}
@@ -255,7 +275,7 @@ func (o *observer) judgeWorkers(now time.Time, rows []Row, signs map[string]bool
 func (o *observer) active(now time.Time) []string {
 	var ids []string
 	for id, w := range o.workers {
-		if w.fresh && !w.suspect && now.Sub(w.changed) <= workerFresh+o.timing.scan {
+		if w.fresh && !w.suspect && !now.Before(w.shunned) && now.Sub(w.changed) <= workerFresh+o.timing.scan {
 			ids = append(ids, id)
 		}
 	}

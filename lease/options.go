@@ -14,8 +14,9 @@ import (
 // option functions run.
 type Options struct {
 	// WorkerID names this worker among all of the application; no two may run at
-	// a time with the same. Default: random. A worker that restarts with its
-	// former id goes on with the leases it had. 1 to 256 bytes; not the key of
+	// a time with the same ([ErrSameID]). Default: random. A worker that restarts
+	// with its former id goes on with the leases it had, half a failover time after
+	// its start: it makes sure first that nobody renews them. 1 to 256 bytes; not the key of
 	// another kind of row ("Leader", "Migration3.0", the stream's name).
 	WorkerID string
 

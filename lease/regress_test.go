@@ -146,7 +146,7 @@ func TestPositionOfAFailedCheckpointIsNotKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			store.faults(func(c storeCall) (error, bool) {
-				if c.op == "checkpoint" {
+				if c.op == "checkpoint" || c.op == "row" {
 					return errThrottled, false
 				}
 				return nil, false

@@ -11,9 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
+	"github.com/kinesis-go/kinesis/kinesistest"
 	"github.com/kinesis-go/kinesis/lease"
+	"github.com/kinesis-go/kinesis/lease/dynamo"
 )
 
 var (
@@ -50,7 +54,9 @@ var errThrottled = errors.New("test: throttled")
 func simulate(t *testing.T, seed uint64) (trace []string) {
 	synctest.Test(t, func(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
-		truth := newTruth(func(invariant, format string, args ...any) {
+		store, closed := simStore(t, seed)
+		defer closed()
+		truth := newTruth(store, func(invariant, format string, args ...any) {
 			t.Errorf("%s violated at %s: %s", invariant, time.Now().Format("04:05.000"), fmt.Sprintf(format, args...))
 		})
 		s := &simulation{
@@ -79,6 +85,23 @@ func simulate(t *testing.T, seed uint64) (trace []string) {
 		s.checkEnd(foreign)
 	})
 	return trace
+}
+
+// simStore returns the store of a simulation: one seed in twenty runs on a table of
+// an embedded DynamoDB, through the real client.
+func simStore(t *testing.T, seed uint64) (store lease.Store, closed func()) {
+	if seed%20 != 13 {
+		return lease.NewMemoryStore(), func() {}
+	}
+	srv := kinesistest.NewServer()
+	store, err := dynamo.New(dynamodb.NewFromConfig(srv.Config()), "app")
+	if err == nil {
+		err = store.Open(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, srv.Close
 }
 
 // pace returns how far apart the records of a new shard are.

@@ -32,7 +32,7 @@ import (
 //	S15 nothing is left out
 type truth struct {
 	lease.Store
-	inner  *lease.MemoryStore
+	inner  lease.Store
 	report func(invariant, format string, args ...any)
 
 	mu        sync.Mutex // guards what follows
@@ -78,8 +78,7 @@ func simIndex(p checkpoint.Position) int {
 	return n
 }
 
-func newTruth(report func(invariant, format string, args ...any)) *truth {
-	inner := lease.NewMemoryStore()
+func newTruth(inner lease.Store, report func(invariant, format string, args ...any)) *truth {
 	return &truth{
 		Store: inner, inner: inner, report: report, data: make(map[string]*simShard),
 		renewed: make(map[string]renewal), forgotten: make(map[string]bool), ends: make(map[string]time.Time),
