@@ -54,6 +54,7 @@ func simulate(t *testing.T, seed sim.Seed) *sim.World {
 	w.Latency = sim.Pick(seed, "latency", 2*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond)
 	w.CreateStream(stream, sim.Pick(seed, "shards", 1, 2, 4, 9))
 	s := &simulation{World: w, ledger: sim.NewLedger()}
+	s.ledger.Ordered = sim.Pick(seed, "ordered", false, false, true)
 	for i := range sim.Pick(seed, "producers", 1, 1, 2) {
 		s.start(fmt.Sprint("p", i))
 	}
@@ -99,6 +100,7 @@ func (s *simulation) start(name string) {
 		o.ProducerID = fmt.Sprint(name, s.Seed)
 		o.RecordTTL = p.pick("ttl", 1, 10, 30, 3600) * time.Second
 		o.RecordMaxBufferedTime = min(o.RecordTTL/2, p.pick("buffered", 0, 10, 100, 1000)*time.Millisecond)
+		o.Ordered = s.ledger.Ordered
 		o.Aggregate = p.pick("aggregate", 0, 1, 1) == 1
 		o.AggregationMaxBytes = int(p.pick("aggregation bytes", 64, 1000, 51_200))
 		o.CollectionMaxRecords = int(p.pick("collection", 1, 10, 500))

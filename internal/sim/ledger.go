@@ -258,35 +258,42 @@ func (c *checking) checkRepeats(p *Put, f Fate, entries []*Entry) {
 	}
 }
 
-// checkOrder checks S6 on what the KCL delivers: the records of a key are first
-// stored in the order of their puts, and one is stored behind a later one only
-// to repeat an attempt in doubt.
+// checkOrder checks S6 on what the KCL delivers: of the records of a key the
+// first copies stand in the order of the puts, and so do the last, and one has
+// several only because of an attempt in doubt.
 func (c *checking) checkOrder(ids map[string]*Put, truth []Entry) {
 	type place struct {
 		incarnation int
 		key         string
 	}
-	last := make(map[place]*Put)
-	seen := make(map[string]bool)
+	var copies []*Put // in the order of the stream
+	where := make(map[*Put][]int)
+	keys := make(map[*Put]place)
 	for i := range truth {
 		e := &truth[i]
 		id, _, _ := strings.Cut(string(e.Data), " ")
-		p := ids[id]
-		if e.Hidden || p == nil {
-			continue
+		if p := ids[id]; p != nil && !e.Hidden {
+			where[p] = append(where[p], len(copies))
+			keys[p] = place{e.Incarnation, p.Key}
+			copies = append(copies, p)
 		}
-		at := place{e.Incarnation, p.Key}
-		if l := last[at]; l != nil && p.index < l.index {
-			switch {
-			case !seen[id]:
-				c.violate("S6", "%s of %s is stored for the first time behind %s", id, p.Key, l.ID)
-			case len(p.fates) == 1 && p.fates[0].Doubtful == 0:
-				c.violate("S6", "%s of %s is stored again behind %s, and no attempt was in doubt", id, p.Key, l.ID)
-			}
-		} else {
-			last[at] = p
+	}
+	firsts, lasts := make(map[place]*Put), make(map[place]*Put)
+	follow := func(seen map[place]*Put, p *Put, what string) {
+		if before := seen[keys[p]]; before != nil && p.index < before.index {
+			c.violate("S6", "%s of %s is stored for the %s time behind %s", p.ID, p.Key, what, before.ID)
+			return
 		}
-		seen[id] = true
+		seen[keys[p]] = p
+	}
+	for at, p := range copies {
+		all := where[p]
+		if at == all[0] {
+			follow(firsts, p, "first")
+		}
+		if at == all[len(all)-1] {
+			follow(lasts, p, "last")
+		}
 	}
 }
 
