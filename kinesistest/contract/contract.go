@@ -16,6 +16,7 @@ package contract
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -152,6 +153,9 @@ func (target Target) run(t *testing.T, c Check) Answer {
 		defer cancel()
 	}
 	outcome := c.Run(ctx, e)
+	if errors.Is(outcome, errTooSlow) {
+		return Answer{c, NotAsked, outcome.Error()}
+	}
 	if err := target.judge(c, outcome); err != nil {
 		t.Errorf("%v\nIt says: %s.\nSource: %s", err, c.Says, c.Source)
 		return Answer{c, Fails, err.Error()}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A target is held to its table both ways.
@@ -49,5 +50,24 @@ func TestTablesNameChecks(t *testing.T) {
 	target := Target{Deviates: map[string]string{"K.merge": "", "K.nothing": ""}, Never: map[string]string{"D.nothing": ""}}
 	if got := target.unknown(); !slices.Equal(got, []string{"D.nothing", "K.nothing"}) {
 		t.Errorf("unknown = %v", got)
+	}
+}
+
+// What a server does at once cannot be told from answers that take too long.
+func TestTooSlowToTell(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		ago     time.Duration
+		err     error
+		tooSlow bool
+	}{
+		{0, broken, false},
+		{time.Hour, broken, true},
+		{time.Hour, nil, false},
+	} {
+		if err := above(time.Now().Add(-tt.ago), 15, 5, tt.err); errors.Is(err, errTooSlow) != tt.tooSlow || !tt.tooSlow && err != tt.err {
+			t.Errorf("%v ago, %v: %v", tt.ago, tt.err, err)
+		}
 	}
 }

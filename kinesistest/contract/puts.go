@@ -365,7 +365,7 @@ func throttlePutRecords(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	stored, failed := 0, 0
+	stored, failed, start := 0, 0, time.Now()
 	for range 8 {
 		out, err := e.putMany(ctx, name, 500, 1)
 		if code(err) == throughput {
@@ -390,7 +390,7 @@ func throttlePutRecords(ctx context.Context, e *Env) error {
 		}
 	}
 	if failed == 0 || stored < 1000 {
-		return fmt.Errorf("of 4000 records at once %d were stored and %d throttled, want 1000 a second", stored, failed)
+		return above(start, 4000, 1000, fmt.Errorf("of 4000 records at once %d were stored and %d throttled, want 1000 a second", stored, failed))
 	}
 	records, _, err := e.readAll(ctx, name, shard0)
 	if err != nil || len(records) != stored {
@@ -404,7 +404,7 @@ func throttlePutBytes(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	stored := 0
+	stored, start := 0, time.Now()
 	for range 16 {
 		_, err := e.Kinesis.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), Data: []byte(text(256 << 10))})
 		if err == nil {
@@ -414,7 +414,7 @@ func throttlePutBytes(ctx context.Context, e *Env) error {
 		}
 	}
 	if stored == 16 || stored < 3 {
-		return fmt.Errorf("of 16 x 256 KiB at once %d were stored", stored)
+		return above(start, 16, 4, fmt.Errorf("of 16 x 256 KiB at once %d were stored", stored))
 	}
 	if err := sleep(ctx, 2*time.Second); err != nil {
 		return err
@@ -445,12 +445,13 @@ func throttleReads(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	throttled, err := atOnce(15, func() error {
 		_, err := e.Kinesis.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: it})
 		return err
 	})
 	if err != nil || throttled == 0 || throttled > 10 {
-		return fmt.Errorf("of 15 GetRecords at once %d were throttled, %v", throttled, err)
+		return above(start, 15, 5, fmt.Errorf("of 15 GetRecords at once %d were throttled, %v", throttled, err))
 	}
 	return nil
 }
@@ -460,12 +461,13 @@ func throttleIterators(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	throttled, err := atOnce(15, func() error {
 		_, err := e.Kinesis.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
 		return err
 	})
 	if err != nil || throttled == 0 || throttled > 10 {
-		return fmt.Errorf("of 15 GetShardIterator at once %d were throttled, %v", throttled, err)
+		return above(start, 15, 5, fmt.Errorf("of 15 GetShardIterator at once %d were throttled, %v", throttled, err))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -54,7 +55,7 @@ func throttlePerShard(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	failed := map[string]int{}
+	failed, start := map[string]int{}, time.Now()
 	for range 4 {
 		var entries []types.PutRecordsRequestEntry
 		for i := range 500 {
@@ -75,7 +76,7 @@ func throttlePerShard(ctx context.Context, e *Env) error {
 		}
 	}
 	if failed["0"] == 0 || failed[half] > 0 {
-		return fmt.Errorf("of 1,980 records for one shard %d failed, of 20 for the other %d", failed["0"], failed[half])
+		return above(start, 1980, 1000, fmt.Errorf("of 1,980 records for one shard %d failed, of 20 for the other %d", failed["0"], failed[half]))
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func throttleRefills(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	failed := 0
+	failed, start := 0, time.Now()
 	for range 4 {
 		out, err := e.putMany(ctx, name, 500, 1)
 		if err != nil && code(err) != throughput {
@@ -96,7 +97,7 @@ func throttleRefills(ctx context.Context, e *Env) error {
 		}
 	}
 	if failed == 0 {
-		return fmt.Errorf("2,000 records at once were taken")
+		return above(start, 2000, 1000, errors.New("2,000 records at once were taken"))
 	}
 	if err := sleep(ctx, 1100*time.Millisecond); err != nil {
 		return err
@@ -135,7 +136,7 @@ func throttleReadBytes(ctx context.Context, e *Env) error {
 }
 
 func throttleControl(ctx context.Context, e *Env) error {
-	throttled := 0
+	throttled, start := 0, time.Now()
 	for range 15 {
 		_, err := e.Kinesis.ListStreams(ctx, &kinesis.ListStreamsInput{})
 		if code(err) == limitExceeded {
@@ -145,7 +146,7 @@ func throttleControl(ctx context.Context, e *Env) error {
 		}
 	}
 	if throttled == 0 {
-		return fmt.Errorf("15 ListStreams at once were all answered")
+		return above(start, 15, 5, errors.New("15 ListStreams at once were all answered"))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -71,12 +72,13 @@ func splitUpdating(ctx context.Context, e *Env) error {
 	if _, err := e.Kinesis.SplitShard(ctx, &kinesis.SplitShardInput{StreamName: &name, ShardToSplit: aws.String(shard0), NewStartingHashKey: aws.String(half)}); err != nil {
 		return err
 	}
+	start := time.Now()
 	if st, err := e.status(ctx, name); err != nil || st != types.StreamStatusUpdating {
-		return fmt.Errorf("just split: %v, %v, want UPDATING", st, err)
+		return within(start, time.Second, fmt.Errorf("just split: %v, %v, want UPDATING", st, err))
 	}
 	_, err = e.Kinesis.SplitShard(ctx, &kinesis.SplitShardInput{StreamName: &name, ShardToSplit: aws.String(shard0), NewStartingHashKey: aws.String("1000")})
 	if err := refused("a split while UPDATING", err, inUse); err != nil {
-		return err
+		return within(start, time.Second, err)
 	}
 	if _, err := e.put(ctx, name, "k", "x"); err != nil {
 		return fmt.Errorf("while UPDATING: %w", err)

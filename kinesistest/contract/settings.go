@@ -84,8 +84,9 @@ func modeSwitch(ctx context.Context, e *Env) error {
 	if err := e.setMode(ctx, arn, types.StreamModeOnDemand); err != nil {
 		return fmt.Errorf("UpdateStreamMode: %w", err)
 	}
+	start := time.Now()
 	if st, err := e.status(ctx, name); err != nil || st != types.StreamStatusUpdating {
-		return fmt.Errorf("just switched: %v, %v, want UPDATING", st, err)
+		return within(start, time.Second, fmt.Errorf("just switched: %v, %v, want UPDATING", st, err))
 	}
 	if _, err := e.put(ctx, name, "key", "x"); err != nil {
 		return fmt.Errorf("while UPDATING: %w", err)

@@ -73,12 +73,13 @@ func createStates(ctx context.Context, e *Env) error {
 	if _, err := e.Kinesis.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(1)}); err != nil {
 		return err
 	}
+	start := time.Now()
 	if st, err := e.status(ctx, name); err != nil || st != types.StreamStatusCreating {
-		return fmt.Errorf("just created: %v, %v, want CREATING", st, err)
+		return within(start, time.Second, fmt.Errorf("just created: %v, %v, want CREATING", st, err))
 	}
 	_, err := e.Kinesis.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), Data: []byte("x")})
 	if err := refused("PutRecord while CREATING", err, notFound, inUse); err != nil {
-		return err
+		return within(start, time.Second, err)
 	}
 	return e.active(ctx, name)
 }
@@ -374,8 +375,9 @@ func deleteStates(ctx context.Context, e *Env) error {
 	if _, err := e.Kinesis.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &name}); err != nil {
 		return err
 	}
+	start := time.Now()
 	if st, err := e.status(ctx, name); err != nil || st != types.StreamStatusDeleting {
-		return fmt.Errorf("just deleted: %v, %v, want DELETING", st, err)
+		return within(start, time.Second, fmt.Errorf("just deleted: %v, %v, want DELETING", st, err))
 	}
 	return until(ctx, "stream gone", func() (bool, error) {
 		_, err := e.status(ctx, name)

@@ -289,6 +289,7 @@ func subscribeTooSoon(ctx context.Context, e *Env) error {
 		return err
 	}
 	defer f.close()
+	start := time.Now()
 	if err := sleep(ctx, 2*time.Second); err != nil {
 		return err
 	}
@@ -296,7 +297,7 @@ func subscribeTooSoon(ctx context.Context, e *Env) error {
 	if err == nil {
 		second.close()
 	}
-	return refused("2 s later", err, inUse)
+	return within(start, 4*time.Second, refused("2 s later", err, inUse))
 }
 
 func subscribeTakeover(ctx context.Context, e *Env) error {
@@ -442,6 +443,7 @@ func subscribeWhileCreating(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	c, err := e.register(ctx, stream, "reader")
 	if err != nil {
 		return err
@@ -450,7 +452,7 @@ func subscribeWhileCreating(ctx context.Context, e *Env) error {
 	if err == nil {
 		f.close()
 	}
-	return refused("while CREATING", err, inUse)
+	return within(start, time.Second, refused("while CREATING", err, inUse))
 }
 
 func subscribeWhileUpdating(ctx context.Context, e *Env) error {
