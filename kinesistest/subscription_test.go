@@ -419,3 +419,26 @@ func TestSubscriptionThatNobodyReads(t *testing.T) {
 		}
 	})
 }
+
+// The largest record goes through, and the next one waits until it is paid for.
+func TestLargestRecordIsPushed(t *testing.T) {
+	inBubble(t, func(t *testing.T, srv *kinesistest.Server) {
+		client := newClient(srv)
+		_, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("s"), ShardCount: aws.Int32(1), MaxRecordSizeInKiB: aws.Int32(10240)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newFan(t, srv, client)
+		c.put(strings.Repeat("x", 10<<20-1))
+		s := c.subscribe(shard0, horizon)
+		defer s.Close()
+		start := time.Now()
+		got, _ := read(t, s, 1)
+		time.Sleep(10 * time.Second) // the shard's own debt
+		c.put(strings.Repeat("y", 1<<20))
+		more, _ := read(t, s, 1)
+		if len(got) != 10<<20-1 || len(more) != 1<<20 || time.Since(start) != 10*time.Second {
+			t.Errorf("%d and %d bytes after %v", len(got), len(more), time.Since(start))
+		}
+	})
+}

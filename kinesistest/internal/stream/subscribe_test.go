@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -262,4 +263,56 @@ func (c caller) follow(arn, shard string, from object) (data []string) {
 		}
 		sub.Close()
 	}
+}
+
+// Whatever happens at once, no subscription hangs and none is left in a shard.
+func TestSubscriptionsInAThrong(t *testing.T) {
+	inBubble(t, Options{Limits: Limits{FanOutBytesPerShard: 1000}}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+		names := []string{"a", "b", "c"}
+		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+		defer cancel()
+		var all sync.WaitGroup
+		for i := range 6 {
+			all.Go(func() { // a reader that others take over
+				for ctx.Err() == nil {
+					arn, code := "", ""
+					if out, failed := c.try("DescribeStreamConsumer", object{"StreamARN": arnOfS, "ConsumerName": names[i%3]}); failed == "" {
+						arn = out["ConsumerDescription"].(object)["ConsumerARN"].(string)
+					}
+					var sub *Subscription
+					if sub, code = c.subscribe(arn, first, position("TRIM_HORIZON")); code == "" {
+						for n := 0; n < 5+i; n++ {
+							if e, err := sub.Next(ctx, nil); err != nil || e.Err != nil {
+								break
+							}
+						}
+						sub.Close()
+					}
+					time.Sleep(time.Duration(i+1) * 37 * time.Millisecond)
+				}
+			})
+		}
+		for i, name := range names {
+			all.Go(func() { // a consumer that comes and goes
+				for ctx.Err() == nil {
+					c.try("RegisterStreamConsumer", object{"StreamARN": arnOfS, "ConsumerName": name})
+					time.Sleep(time.Duration(i+2) * time.Second)
+					c.try("DeregisterStreamConsumer", object{"StreamARN": arnOfS, "ConsumerName": name})
+					time.Sleep(time.Second)
+				}
+			})
+		}
+		all.Go(func() {
+			for ctx.Err() == nil {
+				c.try("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "Data": strings.Repeat("AAAA", 50)})
+				time.Sleep(29 * time.Millisecond)
+			}
+		})
+		all.Wait()
+		st := c.streams["s"]
+		if n := len(st.shards[0].subscriptions); n != 0 {
+			c.Errorf("%d subscriptions are left", n)
+		}
+	})
 }
