@@ -17,7 +17,8 @@
 // A test makes calls fail, hang, come late or lose their answer, and
 // subscriptions break, with [Server.Inject], for one client of several if each has a
 // [Server.ConfigFor] of its own. Afterwards [Server.Records], [Server.Rows] and
-// [Server.Journal] tell what really happened.
+// [Server.Journal] tell what really happened. The guide docs/testing.md of the
+// repository tests a handler, a reshard and an outage.
 //
 // # Guarantees
 //
