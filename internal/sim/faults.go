@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 // Errors of the service that kinesistest has no name for.
 var (
 	expiredToken = &kinesistest.Error{Status: 400, Code: "ExpiredTokenException", Message: "The security token included in the request is expired"}
+	notThere     = &kinesistest.Error{Status: 400, Code: "ResourceNotFoundException", Message: "The stream is not there yet"}
 	kmsThrottled = &kinesistest.Error{Status: 400, Code: "KMSThrottlingException", Message: "The request was denied due to request throttling."}
 )
 
@@ -131,10 +133,32 @@ func (w *World) eachLink(change, back func(*link)) (end func()) {
 	return func() { apply(back) }
 }
 
+// recreate deletes a stream and makes another one of that name. Its shards are
+// numbered alike, so a client that notices nothing cannot tell them from those of
+// before: each is refused until it has seen that the stream was not there.
 func (w *World) recreate(stream string, n uint64) func() {
 	if len(w.Open(stream)) == 0 {
 		return nil // it is being recreated
 	}
+	w.mu.Lock()
+	links := maps.Clone(w.links)
+	w.mu.Unlock()
+	for _, l := range links {
+		l.mu.Lock()
+		l.ignorant = true
+		l.mu.Unlock()
+	}
 	w.DeleteStream(stream)
-	return func() { w.CreateStream(stream, 1+w.Seed.IntN(6, "recreate", "", n)) }
+	return func() {
+		w.CreateStream(stream, 1+w.Seed.IntN(6, "recreate", "", n))
+		w.Server.Inject(kinesistest.Fault{Operation: "PutRecords", Error: notThere, Match: func(c *kinesistest.Call) bool {
+			l := links[c.Client]
+			if l == nil {
+				return false
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.ignorant
+		}})
+	}
 }

@@ -247,12 +247,9 @@ func (c *checking) checkRepeats(p *Put, f Fate, entries []*Entry) {
 		c.violate("S10", "%s is stored at %v after %d confirmed attempts and %d in doubt", p.ID, places(entries), f.Confirmed, f.Doubtful)
 		return
 	}
-	visible := 0
 	for _, e := range entries {
-		if e.Hidden || e.SequenceNumber == f.SequenceNumber {
-			continue
-		}
-		if visible++; visible > f.Doubtful {
+		// Where attempts were in doubt nobody can tell which copy is theirs.
+		if !e.Hidden && f.Doubtful == 0 && e.SequenceNumber != f.SequenceNumber {
 			c.resent[e.SequenceNumber] = true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,10 +20,11 @@ type link struct {
 	inner       aws.HTTPClient
 	credentials aws.CredentialsProvider
 
-	mu      sync.Mutex
-	endless func(*http.Request) bool // answer this with a body that does not end
-	signing error                    // what Retrieve fails with
-	stuck   chan struct{}            // Retrieve waits for its end
+	mu       sync.Mutex
+	ignorant bool                     // it has not seen that its stream was gone
+	endless  func(*http.Request) bool // answer this with a body that does not end
+	signing  error                    // what Retrieve fails with
+	stuck    chan struct{}            // Retrieve waits for its end
 }
 
 // errCredentials is what a credentials provider in trouble answers.
@@ -34,6 +36,11 @@ func (l *link) Do(r *http.Request) (*http.Response, error) {
 	endless := l.endless
 	l.mu.Unlock()
 	resp, err := l.inner.Do(r)
+	if err == nil && resp.Header.Get("X-Amzn-Errortype") == notThere.Code && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutRecords") {
+		l.mu.Lock()
+		l.ignorant = false
+		l.mu.Unlock()
+	}
 	if err == nil && endless != nil && endless(r) {
 		resp.Body.Close()
 		resp.Body, resp.ContentLength = &endlessBody{ctx: r.Context()}, -1
