@@ -302,7 +302,7 @@ func TestLockExpiresHoweverOftenItIsRead(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	t.Parallel()
-	seen := Row{Key: "s", Owner: "me", Counter: 5, Checkpoint: checkpoint.At("10")}
+	seen := Row{Key: "s", Owner: "me", Counter: 5, Checkpoint: checkpoint.At("10"), Run: "run"}
 	with := func(change func(*Row)) *Row {
 		r := seen.Clone()
 		change(&r)
@@ -326,6 +326,8 @@ func TestSettle(t *testing.T) {
 		{"a handover has begun", renew, with(func(r *Row) { r.Owner, r.Leaving = "other", "me" }), rowOurs},
 		{"our renewal was made and a handover has begun", renew, with(func(r *Row) { r.Owner, r.Leaving, r.Counter = "other", "me", 6 }), rowOurs},
 		{"somebody renews under our name", renew, with(func(r *Row) { r.Counter = 7 }), rowLost},
+		{"another run renews under our name", renew, with(func(r *Row) { r.Counter, r.Run = 6, "other" }), rowRival},
+		{"another run has been handing over under our name", renew, with(func(r *Row) { r.Owner, r.Leaving, r.Run = "other", "me", "other" }), rowRival},
 		{"taken", renew, with(func(r *Row) { r.Owner, r.Counter = "other", 6 }), rowLost},
 		{"released", renew, with(func(r *Row) { r.Owner, r.Counter = "", 6 }), rowLost},
 		{"the handover ended", Write{Op: Renew, Seen: leavingSeen}, with(func(r *Row) { r.Owner, r.Counter = "other", 6 }), rowLost},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -478,6 +479,7 @@ func TestSimulationRepeatsItself(t *testing.T) {
 			if len(a) != len(b) {
 				t.Fatalf("%d lines, then %d", len(a), len(b))
 			}
+			t.Logf("the trace has %d lines and the hash %016x", len(a), pace.Hash(strings.Join(a, "\n"), "", "", 0))
 		})
 	}
 }
