@@ -270,7 +270,7 @@ func TestSubscriptionsInAThrong(t *testing.T) {
 	inBubble(t, Options{Limits: Limits{FanOutBytesPerShard: 1000}}, func(c caller) {
 		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
 		names := []string{"a", "b", "c"}
-		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(c.Context(), 20*time.Second)
 		defer cancel()
 		var all sync.WaitGroup
 		for i := range 6 {
