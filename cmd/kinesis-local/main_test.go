@@ -6,10 +6,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -89,13 +92,13 @@ func TestServesTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	pem, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		t.Fatalf("certificate %q", pem)
+	if !roots.AppendCertsFromPEM(text) {
+		t.Fatalf("certificate %q", text)
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
@@ -106,6 +109,45 @@ func TestServesTLS(t *testing.T) {
 	again.Body.Close()
 	if again.ProtoMajor != 2 {
 		t.Errorf("HTTP/%d over TLS", again.ProtoMajor)
+	}
+	cancel()
+	if got := <-status; got != 0 {
+		t.Errorf("run = %d, want 0", got)
+	}
+}
+
+func TestServesACertificateOfTheUsers(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewTLSServer(http.NotFoundHandler()) // it has one
+	defer web.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(web.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for kind, der := range map[string][]byte{"CERTIFICATE": web.Certificate().Raw, "PRIVATE KEY": key} {
+		file := filepath.Join(t.TempDir(), "x.pem")
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, map[string]string{"CERTIFICATE": "-cert", "PRIVATE KEY": "-key"}[kind], file)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	status := make(chan int)
+	go func() {
+		status <- run(ctx, append(files, "-listen=", "-tls-listen", "127.0.0.1:0"), w, io.Discard)
+		w.Close()
+	}()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(line)
+	if resp, err := web.Client().Get(words[len(words)-1]); err != nil {
+		t.Error(err)
+	} else {
+		resp.Body.Close()
 	}
 	cancel()
 	if got := <-status; got != 0 {
