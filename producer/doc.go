@@ -62,7 +62,8 @@
 //   - Their first copies stand in the order of the Puts, and so do their last.
 //   - A repeat is the repeat of a whole run. If an aggregate with records 4 and 5
 //     gets no answer it is sent again, before record 6 leaves: 4 5 4 5 6 may
-//     stand there, 4 6 5 may not. Who takes the last value of a key ends with the
+//     stand there, 4 6 5 may not. (What has expired meanwhile is not sent again: 4
+//     5 5 6.) Who takes the last value of a key ends with the
 //     right one, and who drops repeats by [Record.ID] sees 4 5 6.
 //   - Without Aggregate a run is one record: 4 4 5 may stand there, 4 5 4 may not.
 //   - A record that ends NotStored, because its time was over, is missing; those
@@ -103,7 +104,8 @@
 // and one to look at the stream when it has to: before the first record is sent,
 // when an answer shows that the shards have changed, with the first call after
 // [Options.RefreshInterval], and for a record that is larger than the stream was
-// known to take. While nothing is put nothing happens: no call, no timer.
+// known to take. While nothing is put nothing happens, no call and no timer, but
+// for looks at the stream that have failed and are tried again.
 //
 // [Producer.Flush] waits for what was put before it. [Producer.Close] sends what
 // is buffered and returns when all goroutines have ended; after it no callback

@@ -92,8 +92,8 @@ func (p *Producer) run() {
 func (p *Producer) absorb(now instant) {
 	p.inbox.mu.Lock()
 	answers, flushes, loads := p.inbox.answers, p.inbox.flushes, p.inbox.loads
-	asks, abort := p.inbox.asks, p.inbox.abort
-	p.inbox.answers, p.inbox.flushes, p.inbox.loads, p.inbox.asks = nil, nil, nil, nil
+	look, asks, abort := p.inbox.look, p.inbox.asks, p.inbox.abort
+	p.inbox.answers, p.inbox.flushes, p.inbox.loads, p.inbox.look, p.inbox.asks = nil, nil, nil, false, nil
 	p.inbox.mu.Unlock()
 
 	for _, a := range answers {
@@ -111,7 +111,7 @@ func (p *Producer) absorb(now instant) {
 	if rt := p.routes.Load(); !rt.known && !p.loading && rt.lanes[0].due() != never {
 		p.refresh(now)
 	}
-	if p.asked = append(p.asked, asks...); len(asks) > 0 && !p.loading {
+	if p.asked = append(p.asked, asks...); look && !p.loading {
 		p.loadAt = now
 	}
 	select {

@@ -33,7 +33,7 @@ type metamorphicCase struct {
 	pause                       time.Duration
 	buffered                    time.Duration
 	aggregate, explicit         bool
-	ordered                     bool
+	ordered, ids                bool
 	aggBytes, aggRecords        int
 	colBytes, colRecords        int
 	inFlight, rate              int
@@ -46,9 +46,9 @@ func drawCase(rt *rapid.T) metamorphicCase {
 	pick := func(name string, values ...int) int { return rapid.SampledFrom(values).Draw(rt, name) }
 	c := metamorphicCase{
 		shards: pick("shards", 1, 2, 5), records: pick("records", 1, 2, 50, 400), keys: pick("keys", 1, 7, 1000), size: pick("size", 0, 10, 300, 3000),
-		pause:     time.Duration(pick("pause", 0, 1, 5)) * time.Millisecond,
-		buffered:  time.Duration(pick("buffered", 0, 1, 20, 100, 1000)) * time.Millisecond,
-		ordered:   rapid.Bool().Draw(rt, "ordered"),
+		pause:    time.Duration(pick("pause", 0, 1, 5)) * time.Millisecond,
+		buffered: time.Duration(pick("buffered", 0, 1, 20, 100, 1000)) * time.Millisecond,
+		ordered:  rapid.Bool().Draw(rt, "ordered"), ids: rapid.Bool().Draw(rt, "ids"),
 		aggregate: rapid.Bool().Draw(rt, "aggregate"), explicit: rapid.Bool().Draw(rt, "explicit"),
 		aggBytes: pick("aggregation bytes", 64, 1000, 51_200, 10<<20), aggRecords: pick("aggregation records", 1, 2, 100, 1<<30),
 		colBytes: pick("collection bytes", 51_200, 5<<20), colRecords: pick("collection records", 1, 3, 500),
@@ -72,7 +72,7 @@ func (c metamorphicCase) run(t *testing.T) {
 	w := newServer(t, int32(c.shards), kinesistest.Unthrottled)
 	p, err := producer.New(w.client, stream, func(o *producer.Options) {
 		o.RecordTTL = time.Hour // faults heal by chance; none may outlast this
-		o.Ordered = c.ordered
+		o.Ordered, o.RecordIDs = c.ordered, c.ids
 		o.RecordMaxBufferedTime = c.buffered
 		o.Aggregate, o.AggregationMaxBytes, o.AggregationMaxRecords = c.aggregate, c.aggBytes, c.aggRecords
 		o.CollectionMaxBytes, o.CollectionMaxRecords = c.colBytes, c.colRecords

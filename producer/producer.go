@@ -54,7 +54,8 @@ type inbox struct {
 	answers []*request
 	flushes []*ticket
 	loads   []loaded
-	asks    []chan struct{} // to be closed after the next look at the stream
+	look    bool            // somebody wants the stream looked at
+	asks    []chan struct{} // of those who wait for it; to be closed after the look
 	abort   error           // why a Close gave up waiting
 }
 
@@ -285,9 +286,14 @@ func (p *Producer) stale() bool {
 
 // ask has the stream looked at, and waits for it unless ctx is nil.
 func (p *Producer) ask(ctx context.Context) error {
-	looked := make(chan struct{})
+	var looked chan struct{}
+	if ctx != nil {
+		looked = make(chan struct{})
+	}
 	p.inbox.mu.Lock()
-	p.inbox.asks = append(p.inbox.asks, looked)
+	if p.inbox.look = true; looked != nil {
+		p.inbox.asks = append(p.inbox.asks, looked)
+	}
 	p.inbox.mu.Unlock()
 	p.signal(nil)
 	if ctx == nil {

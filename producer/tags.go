@@ -29,10 +29,10 @@ func newIDs() ids { return ids{prefix: rand.Text() + "-"} }
 
 func (n *ids) next() string { return n.prefix + strconv.FormatUint(n.last.Add(1), 36) }
 
-// tag returns all tags of a record, and gives it an ID if records are to have
-// one.
+// tag returns all tags of a record, checked and in memory of their own, and gives
+// it an ID if records are to have one.
 func (p *Producer) tag(ctx context.Context, r *Record) (aggregation.Tags, error) {
-	if r.ID == "" && !p.opts.RecordIDs && p.opts.Tags == nil {
+	if r.ID == "" && r.Tags == (aggregation.Tags{}) && !p.opts.RecordIDs && p.opts.Tags == nil {
 		return r.Tags, nil
 	}
 	tags := slices.Collect(r.Tags.All())
@@ -55,8 +55,11 @@ func (p *Producer) tag(ctx context.Context, r *Record) (aggregation.Tags, error)
 	if len(r.ID) > maxIDBytes || !utf8.ValidString(r.ID) {
 		return aggregation.Tags{}, &RecordError{"ID", quote(r.ID), fmt.Sprintf("must be at most %d bytes of UTF-8", maxIDBytes)}
 	}
+	if len(tags) == 0 {
+		return aggregation.Tags{}, nil
+	}
 	out, err := aggregation.NewTags(tags...)
-	if err != nil {
+	if err != nil { // those of a record that was read may hold anything
 		return out, &RecordError{"Tags", err.Error(), "must be valid UTF-8"}
 	}
 	return out, nil

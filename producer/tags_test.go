@@ -2,6 +2,7 @@ package producer_test
 
 import (
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"maps"
@@ -200,14 +201,32 @@ func TestBareRecordsLoseTags(t *testing.T) {
 	})
 }
 
+// brokenTags is an aggregate of one record with a tag that is not UTF-8.
+var brokenTags = func() []byte {
+	message := []byte("\x0a\x01k\x1a\x09\x08\x00\x1a\x00\x22\x03\x0a\x01\xff")
+	sum := md5.Sum(message)
+	return slices.Concat([]byte(aggregation.Magic), message, sum[:])
+}()
+
 func TestBadTagsAreRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
-		for _, r := range []producer.Record{{PartitionKey: "k", ID: "\xff"}, {PartitionKey: "k", ID: strings.Repeat("x", 257)}} {
-			var refused *producer.RecordError
-			if _, err := w.Put(t.Context(), r); !errors.As(err, &refused) || refused.Field != "ID" {
-				t.Errorf("Put with ID %.10q = %v, want it refused", r.ID, err)
+		// Tags that were read from a stream may hold anything.
+		broken, err := aggregation.Decode(brokenTags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range broken.Records() {
+			for field, r := range map[string]producer.Record{
+				"ID":   {PartitionKey: "k", ID: "\xff"},
+				"ID ":  {PartitionKey: "k", ID: strings.Repeat("x", 257)},
+				"Tags": {PartitionKey: "k", Tags: u.Tags},
+			} {
+				var refused *producer.RecordError
+				if _, err := w.Put(t.Context(), r); !errors.As(err, &refused) || refused.Field != strings.TrimSpace(field) {
+					t.Errorf("Put with a bad %s = %v, want it refused", field, err)
+				}
 			}
 		}
 		w.close()
