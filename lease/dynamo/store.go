@@ -268,7 +268,11 @@ func (s *Store) Write(ctx context.Context, w lease.Write) (lease.Row, error) {
 		if err != nil {
 			return lease.Row{}, &lease.RowError{Key: w.Key(), Err: err}
 		}
-		conflict.Current = &row
+		// There was no row if this one, read later, would not have refused: it was
+		// made again since.
+		if _, err := w.Apply(&row); err != nil {
+			conflict.Current = &row
+		}
 	}
 	return lease.Row{}, conflict
 }
