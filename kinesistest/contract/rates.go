@@ -42,6 +42,9 @@ var rateChecks = []Check{
 	{ID: "K.iter.paged_tip", Source: api("GetRecords"),
 		Says: "the iterator behind the tip reads on when records come, and repeats none",
 		Run:  iterPagedTip},
+	{ID: "K.get.default10000", Source: api("GetRecords"),
+		Says: "a page without a Limit has at most 10,000 records",
+		Run:  getDefaultLimit, Slow: true},
 	{ID: "K.get.children_last", Source: api("GetRecords"),
 		Says: "only the last page of a closed shard names children",
 		Run:  getChildrenLast},
@@ -275,6 +278,36 @@ func iterPagedTip(ctx context.Context, e *Env) error {
 		return err
 	}
 	return sameNumbers(fmt.Sprintf("behind the tip after %d", len(numbers)), page.Records, more)
+}
+
+func getDefaultLimit(ctx context.Context, e *Env) error {
+	name, err := e.stream(ctx, 1)
+	if err != nil {
+		return err
+	}
+	for range 21 {
+		if out, err := e.putMany(ctx, name, 500, 1); err != nil || aws.ToInt32(out.FailedRecordCount) > 0 {
+			return fmt.Errorf("PutRecords = %+v, %v", out, err)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	if err != nil {
+		return err
+	}
+	for _, want := range []int{10_000, 500} {
+		page, err := e.get(ctx, &kinesis.GetRecordsInput{ShardIterator: it})
+		if err != nil {
+			return err
+		}
+		if len(page.Records) != want {
+			return fmt.Errorf("a page of %d records, want %d", len(page.Records), want)
+		}
+		it = page.NextShardIterator
+	}
+	return nil
 }
 
 func getChildrenLast(ctx context.Context, e *Env) error {
