@@ -33,9 +33,10 @@ type Store interface {
 	Owned(ctx context.Context, owner string) ([]string, error)
 
 	// Write makes one change and returns the row as it is after it, zero after a
-	// Delete. A [*ConflictError] means that the conditions do not hold; nothing
-	// was changed by this call. After any other error the change may have been
-	// made.
+	// Delete. A [*ConflictError] means that the conditions do not hold. Nothing was
+	// changed then, except by a store whose client repeats a request of which the
+	// answer was lost: the row in the error shows the change. After any other error
+	// it may have been made.
 	Write(ctx context.Context, w Write) (Row, error)
 
 	// PutWorker writes a worker's row, replacing its former one. It returns
