@@ -29,6 +29,12 @@ var wireChecks = []Check{
 	{ID: "K.wire.base64", Source: "https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html",
 		Says: "data is base64, times are seconds with a fraction, absent members are absent",
 		Run:  wireBase64},
+	{ID: "K.wire.empty", Source: api("GetRecords"),
+		Says: "a list that is required and empty is there, and nothing is null",
+		Run:  wireEmpty},
+	{ID: "D.wire.empty", Source: ddb("ListTables"),
+		Says: "a list that is empty is there where AWS has one, and nothing is null",
+		Run:  dynamoWireEmpty},
 	{ID: "K.cbor.put_get", Source: "https://github.com/aws/aws-sdk-java-v2/issues/4661",
 		Says: "in CBOR data is a byte string both ways and a time is tag 1 with milliseconds",
 		Run:  cborPutGet},
@@ -44,27 +50,47 @@ type reply struct {
 	body   []byte
 }
 
-// send posts a body to Kinesis as it stands, signed as the SDK signs.
+// A way is how a client reaches its service.
+type way struct {
+	service     string // as it is signed for
+	endpoint    *string
+	region      string
+	http        aws.HTTPClient
+	credentials aws.CredentialsProvider
+}
+
+// send posts a body to Kinesis as it stands.
 func (e *Env) send(ctx context.Context, target, contentType string, body []byte) (*reply, error) {
 	o := e.Kinesis.Options()
-	if o.BaseEndpoint == nil {
+	return way{"kinesis", o.BaseEndpoint, o.Region, o.HTTPClient, o.Credentials}.send(ctx, target, contentType, body)
+}
+
+// sendDynamoDB is send for the other service.
+func (e *Env) sendDynamoDB(ctx context.Context, op, body string) (*reply, error) {
+	o := e.DynamoDB.Options()
+	return way{"dynamodb", o.BaseEndpoint, o.Region, o.HTTPClient, o.Credentials}.send(ctx, "DynamoDB_20120810."+op, "application/x-amz-json-1.0", []byte(body))
+}
+
+// send posts a body, signed as the SDK signs.
+func (w way) send(ctx context.Context, target, contentType string, body []byte) (*reply, error) {
+	if w.endpoint == nil {
 		return nil, errors.New("the check needs a client with a BaseEndpoint")
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, *o.BaseEndpoint, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, *w.endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("X-Amz-Target", target)
 	r.Header.Set("Content-Type", contentType)
-	credentials, err := o.Credentials.Retrieve(ctx)
+	credentials, err := w.credentials.Retrieve(ctx)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "kinesis", o.Region, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), w.service, w.region, time.Now()); err != nil {
 		return nil, err
 	}
-	resp, err := o.HTTPClient.Do(r)
+	resp, err := w.http.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +182,76 @@ func wireBase64(ctx context.Context, e *Env) error {
 	}
 	if ct := got.header.Get("Content-Type"); ct != typeJSON {
 		return fmt.Errorf("Content-Type %q, want %q", ct, typeJSON)
+	}
+	return nil
+}
+
+// has fails unless a reply is an object with a member, and without nulls.
+func (r *reply) has(what, member string) error {
+	var out map[string]any
+	if err := json.Unmarshal(r.body, &out); err != nil || r.status != 200 {
+		return fmt.Errorf("%s: status %d, body %.300q, %v", what, r.status, r.body, err)
+	}
+	if _, ok := out[member]; !ok || bytes.Contains(r.body, []byte(":null")) {
+		return fmt.Errorf("%s: %.300s, want %s, and no null", what, r.body, member)
+	}
+	return nil
+}
+
+func wireEmpty(ctx context.Context, e *Env) error {
+	name, arn, err := e.streamARN(ctx, 1)
+	if err != nil {
+		return err
+	}
+	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
+	if err != nil {
+		return err
+	}
+	for _, tt := range []struct{ op, body, member string }{
+		{"GetRecords", fmt.Sprintf(`{"ShardIterator":%q}`, *it), "Records"},
+		{"ListTagsForStream", fmt.Sprintf(`{"StreamName":%q}`, name), "Tags"},
+		{"ListStreamConsumers", fmt.Sprintf(`{"StreamARN":%q}`, *arn), "Consumers"},
+		{"ListShards", fmt.Sprintf(`{"StreamName":%q,"ExclusiveStartShardId":"shardId-000000000000"}`, name), "Shards"},
+		{"DescribeStreamSummary", fmt.Sprintf(`{"StreamName":%q}`, name), "StreamDescriptionSummary"},
+		{"DescribeStream", fmt.Sprintf(`{"StreamName":%q}`, name), "StreamDescription"},
+	} {
+		got, err := e.send(ctx, prefix+tt.op, typeJSON, []byte(tt.body))
+		if err != nil {
+			return err
+		}
+		if err := got.has(tt.op, tt.member); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dynamoWireEmpty(ctx context.Context, e *Env) error {
+	got, err := e.sendDynamoDB(ctx, "ListTables", `{"ExclusiveStartTableName":"zzzzzzzzzz"}`)
+	if err != nil {
+		return err
+	}
+	if err := got.has("ListTables before there is one", "TableNames"); err != nil {
+		return err
+	}
+	table, err := e.table(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tt := range []struct{ op, body, member string }{
+		{"Scan", fmt.Sprintf(`{"TableName":%q}`, table), "Items"},
+		{"Query", fmt.Sprintf(`{"TableName":%q,"KeyConditionExpression":"leaseKey = :k","ExpressionAttributeValues":{":k":{"S":"a"}}}`, table), "Items"},
+		{"BatchGetItem", fmt.Sprintf(`{"RequestItems":{%q:{"Keys":[{"leaseKey":{"S":"a"}}]}}}`, table), "UnprocessedKeys"},
+		{"BatchWriteItem", fmt.Sprintf(`{"RequestItems":{%q:[{"PutRequest":{"Item":{"leaseKey":{"S":"a"}}}}]}}`, table), "UnprocessedItems"},
+		{"DescribeTable", fmt.Sprintf(`{"TableName":%q}`, table), "Table"},
+	} {
+		got, err := e.sendDynamoDB(ctx, tt.op, tt.body)
+		if err != nil {
+			return err
+		}
+		if err := got.has(tt.op, tt.member); err != nil {
+			return err
+		}
 	}
 	return nil
 }

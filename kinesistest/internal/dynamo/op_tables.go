@@ -51,9 +51,10 @@ func (s *Service) listTables(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	s.settle(s.now())
-	names := slices.Sorted(maps.Keys(s.tables))
+	names := slices.AppendSeq([]string{}, maps.Keys(s.tables)) // none is an empty list, not null
 	s.mu.Unlock()
 
+	slices.Sort(names)
 	from, found := slices.BinarySearch(names, start)
 	if found {
 		from++
