@@ -128,9 +128,8 @@ func readFile(root fs.FS, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		return "", fmt.Errorf("hostload: read %s: %w", name, err)
 	}
 	return string(data), nil

@@ -84,7 +84,7 @@ func (o *Options) validate() error {
 	}
 	for key := range o.Tags {
 		if key == "" || strings.HasPrefix(key, "aws:") {
-			errs = append(errs, fmt.Errorf("dynamo: Tags: key %.80q, want one that is not empty and not of aws:", key))
+			errs = append(errs, fmt.Errorf("dynamo: Tags: key %.80q, want neither an empty one nor one that begins with aws", key))
 		}
 	}
 	return errors.Join(errs...)
