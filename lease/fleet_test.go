@@ -20,6 +20,7 @@ type stream struct {
 	start  checkpoint.Position
 	shards []lease.Shard // in the order of their creation
 	lists  int           // calls of Shards
+	fails  int           // so many of which fail from now on
 }
 
 func shardID(n int) string { return fmt.Sprintf("shardId-%012d", n) }
@@ -40,6 +41,10 @@ func (s *stream) Shards(_ context.Context, _ lease.Stream, at lease.ShardsAt) ([
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists++
+	if s.fails > 0 {
+		s.fails--
+		return nil, errors.New("test: not listed")
+	}
 	var out []lease.Shard
 	for _, sh := range s.shards {
 		switch at.Kind {
@@ -161,7 +166,7 @@ func (f *fleet) start(id string, optFns ...func(*lease.Options)) *worker {
 // startAs starts a worker that uses a worker id which is not its own.
 func (f *fleet) startAs(id, workerID string, optFns ...func(*lease.Options)) *worker {
 	f.t.Helper()
-	w := &worker{id: id, store: &faulty{Store: f.store, id: id, onWrite: f.written}, failover: failover, done: make(chan error, 1)}
+	w := &worker{id: id, store: &faulty{Store: f.store, id: id, onWrite: f.written}, done: make(chan error, 1)}
 	c, err := lease.New(w.store, f.stream, append([]func(*lease.Options){func(o *lease.Options) {
 		o.WorkerID = workerID
 		o.FailoverTime = failover
@@ -184,7 +189,7 @@ func (f *fleet) startAs(id, workerID string, optFns ...func(*lease.Options)) *wo
 			defer f.mu.Unlock()
 			f.logf("%s leading=%v", id, i.Leading)
 		}
-	}}, optFns...)...)
+	}}, append(optFns, func(o *lease.Options) { w.failover = o.FailoverTime })...)...)
 	if err != nil {
 		f.t.Fatal(err)
 	}

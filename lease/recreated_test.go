@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,23 +46,23 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 				}
 				ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 				defer stop()
-				held := 0
+				var held atomic.Int64
 				err = c.Run(ctx, func(fetch, _ context.Context, _ *lease.Held) error {
-					held++
+					held.Add(1)
 					<-fetch.Done()
 					return nil
 				})
 				if tt.want == "" {
-					if err != nil || held == 0 {
-						t.Errorf("Run() = %v, %d shards were held", err, held)
+					if err != nil || held.Load() == 0 {
+						t.Errorf("Run() = %v, %d shards were held", err, held.Load())
 					}
 					return
 				}
 				if !errors.Is(err, lease.ErrRecreated) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), shardID(0)) {
 					t.Errorf("Run() = %v, want ErrRecreated with %q", err, tt.want)
 				}
-				if held > 0 {
-					t.Errorf("%d shards of another stream were held", held)
+				if held.Load() > 0 {
+					t.Errorf("%d shards of another stream were held", held.Load())
 				}
 			})
 		})
@@ -127,6 +128,34 @@ func TestRowsOfTrimmedShardsAreRemoved(t *testing.T) {
 		snap, _ := store.Snapshot(t.Context())
 		if len(snap.Rows) != 2 {
 			t.Errorf("rows %+v, want those of the two shards that are there", snap.Rows)
+		}
+	})
+}
+
+// A stream that cannot be listed for a while is compared with the table as soon as
+// it can, not ten minutes later.
+func TestListingThatFailsIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStream(2)
+		f := newFleet(t, lease.NewMemoryStore(), s)
+		a := f.start("a")
+		time.Sleep(5 * time.Second)
+		f.leave(a)
+		s.mu.Lock()
+		s.shards, s.fails = newStream(3).shards, 6
+		s.mu.Unlock()
+		a = f.start("a")
+		time.Sleep(2 * time.Minute)
+		select {
+		case err := <-a.done:
+			if !errors.Is(err, lease.ErrRecreated) {
+				t.Errorf("Run() = %v, want ErrRecreated", err)
+			}
+		default:
+			t.Error("nobody has noticed in two minutes that the stream is another")
+			a.stop()
+			<-a.done
 		}
 	})
 }

@@ -282,7 +282,7 @@ func TestChildrenOfAnApplicationAtLatestBeginAtTheirOldestRecord(t *testing.T) {
 // everything failed never came to an end (KCL#427, KCL#128, KCL#616).
 func TestRunEndsWheneverItIsStopped(t *testing.T) {
 	t.Parallel()
-	for _, outage := range []bool{false, true} {
+	for _, outage := range []string{"none", "refused", "hanging"} {
 		for ms := 0; ms < 12000; ms = ms*3/2 + 1 {
 			synctest.Test(t, func(t *testing.T) {
 				store := &faulty{Store: lease.NewMemoryStore(), id: "a", onWrite: func(lease.Write) {}}
@@ -306,14 +306,21 @@ func TestRunEndsWheneverItIsStopped(t *testing.T) {
 					})
 				}()
 				time.Sleep(time.Duration(ms) * time.Millisecond)
-				out.Store(outage)
+				out.Store(outage == "refused")
+				if outage == "hanging" {
+					store.pause()
+				}
 				stop()
 				stopped := time.Now()
 				if err := <-done; err != nil {
-					t.Errorf("stopped after %d ms, outage %v: Run() = %v", ms, outage, err)
+					t.Errorf("stopped after %d ms, outage %s: Run() = %v", ms, outage, err)
 				}
-				if took := time.Since(stopped); took > failover {
-					t.Errorf("stopped after %d ms, outage %v: ended %v later", ms, outage, took)
+				if took := time.Since(stopped); took > failover*3/2 {
+					t.Errorf("stopped after %d ms, outage %s: ended %v later", ms, outage, took)
+				}
+				if outage == "hanging" {
+					store.resume()
+					time.Sleep(time.Second) // what hung is made now
 				}
 			})
 		}
@@ -405,6 +412,43 @@ func TestEmptyShardsLeadToTheirChildren(t *testing.T) {
 		defer f.mu.Unlock()
 		if f.holders[shardID(4)] == "" || f.holders[shardID(5)] == "" {
 			t.Errorf("holders %v, want the last two shards held", f.holders)
+		}
+	})
+}
+
+// The child of a merge started although its other parent, whose row had gone, was
+// never read to its end (KCL#1080).
+func TestChildOfAMergeWaitsForTheRowOfItsOtherParent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStream(2)
+		f := newFleet(t, lease.NewMemoryStore(), s)
+		defer f.end()
+		f.start("a")
+		time.Sleep(10 * time.Second)
+		row, _ := f.store.Row(t.Context(), shardID(1))
+		if _, err := f.store.Write(t.Context(), lease.Write{Op: lease.Delete, Seen: row}); err != nil {
+			row, _ = f.store.Row(t.Context(), shardID(1)) // it was renewed meanwhile
+			if _, err := f.store.Write(t.Context(), lease.Write{Op: lease.Delete, Seen: row}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(failover / 2) // its holder has found out
+		f.mu.Lock()
+		f.stored, f.begun[shardID(1)] = nil, 0 // whoever deletes a row forgets its position
+		f.mu.Unlock()
+		s.merge(shardID(0), shardID(1))
+		early := false
+		until(2*time.Minute, func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			early = early || f.begun[shardID(2)] > 0 && f.begun[shardID(1)] == 0
+			return f.begun[shardID(2)] > 0
+		})
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if early || f.begun[shardID(2)] == 0 {
+			t.Errorf("the child was held %d times, the other parent %d", f.begun[shardID(2)], f.begun[shardID(1)])
 		}
 	})
 }

@@ -205,7 +205,6 @@ func (s *simulation) join() *worker {
 		drift = failover
 	}
 	w := s.start(fmt.Sprintf("w%d", s.born), func(o *lease.Options) { o.FailoverTime = drift })
-	w.failover = drift
 	who := fmt.Sprint(w.id, s.seed)
 	rates := [3]float64{s.rnd.Float64() * 0.05, s.rnd.Float64() * 0.05, s.rnd.Float64() * 0.05}
 	w.store.faults(func(c storeCall) (error, bool) {

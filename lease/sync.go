@@ -230,11 +230,12 @@ type syncResult struct {
 func (m *member) syncIfNeeded(ctx context.Context, now time.Time, snap *Snapshot) bool {
 	stream := m.streams[0]
 	rows := snap.Rows
-	if len(rows) > 0 && !m.lead.audit.due(now, rows) {
-		return true
-	}
+	due := m.lead.audit.due(now, rows)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(rows) > 0 && !due && m.synced.failures == 0 {
+		return true
+	}
 	if m.syncing || m.stopping || now.Before(m.synced.retry) {
 		return false
 	}
