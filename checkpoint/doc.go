@@ -7,12 +7,12 @@
 // store.
 //
 //	var t checkpoint.Tracker
-//	a := t.Begin(posA) // in the order of the shard
-//	b := t.Begin(posB)
-//	t.Done(b)          // in any order
-//	t.Watermark()      // nothing yet: a is not done
+//	a, err := t.Begin(posA) // in the order of the shard
+//	b, err := t.Begin(posB)
+//	t.Done(b)               // in any order
+//	t.Watermark()           // nothing yet: a is not done
 //	t.Done(a)
-//	t.Watermark()      // posB
+//	t.Watermark()           // posB
 //
 // Positions are stored in rows of a lease table, which package lease writes; the
 // text of the sentinels and the split into two attributes are those of the Java

@@ -37,6 +37,13 @@
 //		return nil
 //	})
 //
+// A handler that works on many records at a time begins them in order and
+// finishes them in any: [Shard.Completions] keeps its checkpoints. One that writes
+// to another system announces a position first, with [Shard.Prepare].
+//
+// [Rewind] sets an application back to an earlier place while it runs, and
+// [Consumer.Fleet] shows who reads what, why, and how far behind.
+//
 // State per shard is a local variable of the handler. A handler is tested without
 // a server by calling it with [NewShard]; package kinesistest is the server for
 // everything larger.
