@@ -60,7 +60,7 @@ type parcel struct {
 	due  instant // when it should be on its way
 	rank instant // its place among those of other lanes when the shards change
 
-	attempts []Attempt
+	attempts attempts
 	last     error // of the last attempt
 	maybe    bool  // an attempt ended without an answer
 	body     []byte
@@ -89,7 +89,7 @@ type entry struct {
 
 // A history is what happened to a record in parcels it has left.
 type history struct {
-	attempts []Attempt
+	attempts attempts
 	last     error
 	maybe    bool
 
@@ -229,25 +229,21 @@ func (p *parcel) within(r shardmap.Range) bool {
 
 // tried notes an attempt.
 func (p *parcel) tried(attempt []Attempt, err error) {
-	if p.attempts == nil {
-		p.attempts = attempt[:1:1]
-	} else {
-		p.attempts = append(p.attempts, attempt[0])
-	}
+	p.attempts = p.attempts.with(attempt)
 	p.last = err
 }
 
 // past returns what an entry takes along when it leaves the parcel. Entries
 // with the same past share the result: memo holds the last one made.
 func (p *parcel) past(e *entry, memo *pastMemo) *history {
-	if len(p.attempts) == 0 && !p.maybe {
+	if p.attempts.total == 0 && !p.maybe {
 		return e.past
 	}
 	if memo.next == nil || memo.from != e.past {
 		memo.from = e.past
 		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe, misplaced: p.misplaced}
 		if e.past != nil {
-			memo.next.attempts = slices.Concat(e.past.attempts, p.attempts)
+			memo.next.attempts = e.past.attempts.and(p.attempts)
 			memo.next.maybe = p.maybe || e.past.maybe
 			memo.next.misplaced += e.past.misplaced
 		}
@@ -267,15 +263,16 @@ type verdict struct {
 // result returns the result of record i, without the record itself.
 func (p *parcel) result(i int, v *verdict) Result {
 	e := &p.entries[i]
-	r := Result{Attempts: p.attempts}
+	tried := p.attempts
 	last, maybe := p.last, p.maybe || v.unknown
 	if e.past != nil {
-		r.Attempts = slices.Concat(e.past.attempts, p.attempts)
+		tried = e.past.attempts.and(p.attempts)
 		maybe = maybe || e.past.maybe
 		if last == nil {
 			last = e.past.last
 		}
 	}
+	r := Result{Attempts: tried.kept}
 	if v.reason == nil {
 		r.ShardID, r.SequenceNumber = v.shard, v.seq
 		r.Sub = i
@@ -287,6 +284,6 @@ func (p *parcel) result(i int, v *verdict) Result {
 	if last == v.reason {
 		last = nil
 	}
-	r.Err = &PutError{Outcome: r.Outcome, Attempts: len(r.Attempts), Reason: v.reason, Last: last}
+	r.Err = &PutError{Outcome: r.Outcome, Attempts: tried.total, Reason: v.reason, Last: last}
 	return r
 }

@@ -91,7 +91,8 @@ type Result struct {
 	// together are the position a consumer reports.
 	Sub int
 
-	// Attempts are the calls that carried the record, in their order. Several
+	// Attempts are the calls that carried the record, in their order; of more than
+	// 32 the first 8 and the latest 24, while a [PutError] counts all. Several
 	// results share the slice: do not change it.
 	Attempts []Attempt
 

@@ -70,7 +70,7 @@ func (p *Producer) report(r *request) {
 			Message:        aws.ToString(e.ErrorMessage),
 			UserRecords:    len(q.entries),
 			Bytes:          q.size(),
-			Attempt:        len(q.attempts) + 1,
+			Attempt:        q.attempts.total + 1,
 			Buffered:       r.attempt.Start.Sub(p.time(q.born)),
 		}
 		call(&p.callbacks, f, info)

@@ -114,14 +114,14 @@ func (p *Producer) countEntry(q *parcel, code string) {
 
 // countStart notes that a parcel is on its way.
 func (p *Producer) countStart(q *parcel, now instant) {
-	if len(q.attempts) == 0 && !q.moved {
+	if q.attempts.total == 0 && !q.moved {
 		p.counts.bufferingTime.Add(int64(now - q.born))
 		return
 	}
 	again := int64(0)
 	for i := range q.entries {
 		e := &q.entries[i]
-		if !e.ended && (len(q.attempts) > 0 || e.past != nil && len(e.past.attempts) > 0) {
+		if !e.ended && (q.attempts.total > 0 || e.past != nil && e.past.attempts.total > 0) {
 			again++
 		}
 	}
