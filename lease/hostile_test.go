@@ -93,11 +93,13 @@ func TestHostileRowsHarmNobodyElse(t *testing.T) {
 			f.start("a")
 			time.Sleep(20 * time.Second)
 			lost := 0
+			f.mu.Lock()
 			f.onLost = func(i lease.LostInfo) {
 				if i.Shard >= shardID(0) && i.Shard <= shardID(3) {
 					lost++
 				}
 			}
+			f.mu.Unlock()
 			f.workers["a"].store.show(&hostile{Store: store, rnd: rnd})
 			b := f.start("b")
 			b.store.show(&hostile{Store: store, rnd: rand.New(rand.NewPCG(seed, 10))})
@@ -109,10 +111,10 @@ func TestHostileRowsHarmNobodyElse(t *testing.T) {
 					held++
 				}
 			}
-			f.mu.Unlock()
 			if held != 4 || lost > 0 {
 				t.Errorf("seed %d: %d of 4 shards are held, %d were lost", seed, held, lost)
 			}
+			f.mu.Unlock()
 			f.end()
 		})
 	}

@@ -67,7 +67,7 @@ type load struct {
 // cost is what the plan evens out.
 func (l *load) cost() float64 { return l.rate * l.price }
 
-// observeRates smooths the throughput of a lease, which its owner measures over
+// observeRate smooths the throughput of a lease, which its owner measures over
 // a few seconds.
 func (v *rowView) observeRate(now time.Time, rate *float64) {
 	if rate == nil || !(*rate >= 0 && *rate <= math.MaxInt32) {

@@ -227,13 +227,18 @@ func TestStuckHandlerHoldsUpNoOtherShard(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(30 * time.Second)
+		f.mu.Lock()
 		lost := 0
 		f.onLost = func(lease.LostInfo) { lost++ }
+		f.mu.Unlock()
 		f.stream.split(shardID(1))
 		time.Sleep(time.Minute)
-		if got := sum(f.counts()); got != 4 || lost > 0 { // 2, 3 and the two children
-			t.Errorf("%d shards held beside the stuck one, %d lost", got, lost)
+		held := sum(f.counts())
+		f.mu.Lock()
+		if held != 4 || lost > 0 { // 2, 3 and the two children
+			t.Errorf("%d shards held beside the stuck one, %d lost", held, lost)
 		}
+		f.mu.Unlock()
 		close(free)
 		f.end()
 	})
