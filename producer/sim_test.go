@@ -108,6 +108,7 @@ func (s *simulation) start(name string) {
 		o.MaxInFlight = int(p.pick("in flight", 1, 3, 32))
 		o.RateLimit = int(p.pick("rate", 0, 50, 100))
 		p.opts = *o
+		p.opts.Logger = nil // its address would be another in each trace
 	})
 	if err != nil {
 		s.Fatal(err)
