@@ -243,7 +243,9 @@ func TestCredentialsExpire(t *testing.T) {
 		}
 		time.Sleep(21 * time.Second)
 		for i := range 10 {
+			w.mu.Lock()
 			r := w.results[fmt.Sprint("lost ", i)]
+			w.mu.Unlock()
 			if len(r) != 1 || r[0].Outcome != producer.NotStored || !errors.Is(r[0].Err, producer.ErrExpired) || !errors.Is(r[0].Err, broken) {
 				t.Fatalf("without credentials the result is %+v", r)
 			}
