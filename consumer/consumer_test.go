@@ -89,7 +89,8 @@ func (w *world) worker(id string, optFns ...func(*consumer.Options)) *consumer.C
 		w.t.Fatal(err)
 	}
 	optFns = append([]func(*consumer.Options){func(o *consumer.Options) {
-		o.Lease = func(l *lease.Options) { l.WorkerID = id }
+		// The processor's load is the real one, which differs from run to run.
+		o.Lease = func(l *lease.Options) { l.WorkerID, l.Load = id, nil }
 	}}, optFns...)
 	c, err := consumer.New(kinesis.NewFromConfig(cfg), store, stream, optFns...)
 	if err != nil {
