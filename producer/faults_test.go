@@ -359,3 +359,36 @@ func TestHundredGoroutinesPutWhileCloseRuns(t *testing.T) {
 		})
 	}
 }
+
+// Flush waits for the callbacks of records that expired in a call that ends
+// before those callbacks run.
+func TestFlushWaitsForWhatExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(o *producer.Options) { o.RecordTTL, o.RecordMaxBufferedTime = time.Second, 0 })
+		if _, err := w.Put(t.Context(), producer.Record{PartitionKey: "warm up"}); err != nil {
+			t.Fatal(err)
+		}
+		w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Delay: 2 * time.Second, Error: kinesistest.Throttled})
+		var called []string
+		put := func(name string, takes time.Duration) {
+			if err := w.PutAsync(t.Context(), producer.Record{PartitionKey: "k"}, func(producer.Result) {
+				time.Sleep(takes)
+				called = append(called, name)
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("slow", 10*time.Second)
+		time.Sleep(10 * time.Millisecond)
+		put("behind", 0)
+		time.Sleep(10 * time.Millisecond)
+		if err := w.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(called) != 2 {
+			t.Errorf("Flush returns after the callbacks of %v", called)
+		}
+		w.close()
+	})
+}

@@ -211,6 +211,7 @@ func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
 	cut := p.cut(now)
 	q.thinned = true
 	dead := p.newParcel(q.lane, now, q.enc != nil)
+	dead.adopt(q.tickets) // whose Flush waits for these callbacks too
 	q.expires = never
 	var memo pastMemo
 	q.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
