@@ -61,7 +61,7 @@ func TestThousandsOfShardsStartAndSpread(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&m)
 		t.Logf("at rest, with the store and the checkpoints of the test: %v of CPU a minute and worker, %d KiB a worker",
-			cpu*time.Duration(time.Minute/rest)/time.Duration(workers), m.HeapAlloc/1024/uint64(workers))
+			cpu*(time.Minute/rest)/time.Duration(workers), m.HeapAlloc/1024/uint64(workers))
 	})
 }
 
