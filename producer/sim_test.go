@@ -229,6 +229,9 @@ func (p *simProducer) note(id string, r producer.Result) {
 			f.Doubtful++
 		}
 	}
+	if len(r.Attempts) == 32 {
+		f.Doubtful += 1000 // those in the middle are not kept
+	}
 	if (r.Err == nil) != (r.Outcome == producer.Stored) {
 		s.Violate("S9", "%s has outcome %v and error %v", id, r.Outcome, r.Err)
 	}
