@@ -7,6 +7,8 @@ OLDEST_GO ?= 1.25.14
 FUZZTIME ?= 10s
 BENCH ?= .
 BENCHTIME ?= 1s
+# How many seeds the simulations of `make sim` run.
+SEEDS ?= 2000
 # How many trades the quickstart puts in `make examples`.
 RECORDS ?= 20000
 
@@ -21,7 +23,7 @@ NESTED := $(wildcard examples/go.mod bench/go.mod interop/go.mod)
 CHECKS := fmt vet lint arrows race standalone examples nested oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help check checks test $(CHECKS) fuzz bench interop vulncheck
+.PHONY: help check checks test $(CHECKS) sim fuzz bench contract interop vulncheck
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +72,10 @@ nested: ## The nested modules without go.work: build, vet, test
 oldest: ## The tests with the oldest Go we promise
 	GOTOOLCHAIN=go$(OLDEST_GO) go test ./... ./examples/...
 
+sim: ## The simulations of the producer and of fleets, SEEDS (2000) schedules of faults each
+	go test ./producer -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 1h
+	go test ./lease -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 3h
+
 fuzz: ## Search with every fuzz target for FUZZTIME (10s)
 	@set -e; grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
 		name=$${func#func }; echo "$$(dirname $$file): $$name for $(FUZZTIME)"; \
@@ -85,6 +91,9 @@ bench: ## The packages' benchmarks, into bench/results/packages.txt; NOTE="..." 
 	@set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
 		go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./... > $$out || { cat $$out; exit 1; }; \
 		grep -v 'no test files\|^PASS$$' $$out | tee -a bench/results/packages.txt
+
+contract: ## What AWS's services do, asked of ENDPOINT, with a table of answers; FLAGS as in kinesistest/contract
+	go test ./kinesistest/contract -count=1 -v -endpoint $(ENDPOINT) $(FLAGS)
 
 interop: ## The contract suite against an emulator of others; needs python3
 	interop/run
