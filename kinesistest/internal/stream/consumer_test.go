@@ -90,6 +90,30 @@ func TestAConsumerThatComesBackIsAnother(t *testing.T) {
 	})
 }
 
+// The ARN of a consumer has the second of its registration in it. A stream that
+// is made anew within a second must not bring back the consumers of the old one.
+func TestConsumersOfARecreatedStreamAreOthers(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		seen := map[string]bool{}
+		for range 3 {
+			c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})
+			for _, name := range []string{"a", "b"} {
+				arn := c.register(name)
+				if seen[arn] {
+					c.Errorf("%s was the consumer of a stream that is gone", arn)
+				}
+				seen[arn] = true
+			}
+			c.must("DeleteStream", object{"StreamName": "s", "EnforceConsumerDeletion": true})
+			for arn := range seen {
+				if got := c.status(object{"ConsumerARN": arn}); got != missing {
+					c.Errorf("%s of a deleted stream is %s", arn, got)
+				}
+			}
+		}
+	})
+}
+
 func TestWrongRequestsForConsumers(t *testing.T) {
 	inBubble(t, Options{}, func(c caller) {
 		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 1})

@@ -113,6 +113,8 @@ func (s *Service) newStream(in *createStreamInput, n int, now time.Time) *stream
 		maxRecordSize: defaultMaxRecordSize,
 		tags:          maps.Clone(in.Tags),
 	}
+	before := s.heritage[st.name]
+	st.fanOut.stamp = before.stamp
 	if in.MaxRecordSizeInKiB != nil {
 		st.maxRecordSize = *in.MaxRecordSizeInKiB
 	}
@@ -122,12 +124,10 @@ func (s *Service) newStream(in *createStreamInput, n int, now time.Time) *stream
 			st.distribution = *in.RecordDistributionStrategy
 		}
 	}
-	// Numbers of a stream of the same name that is gone must not come back.
-	epoch := s.epochs[st.name]
 	st.enter(creating, s.opts.Creating, now, func(at time.Time) {
 		for _, r := range shardmap.Split(n) {
 			sh := st.open(r, at, nil, nil)
-			sh.created = max(sh.created, epoch+1)
+			sh.created = max(sh.created, before.epoch+1)
 			st.epoch = max(st.epoch, sh.created)
 		}
 		st.route()

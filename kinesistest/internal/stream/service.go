@@ -95,11 +95,18 @@ type Service struct {
 	mu       sync.Mutex // before stream.mu, never after
 	streams  map[string]*stream
 	byNumber map[uint64]*stream
-	created  uint64             // streams ever created
-	epochs   map[string]int64   // latest creation second in the numbers of a deleted name
-	rates    map[string]*bucket // by operation, those counted by account
+	created  uint64              // streams ever created
+	heritage map[string]heritage // of deleted streams, by name
+	rates    map[string]*bucket  // by operation, those counted by account
 
 	commitment commitment
+}
+
+// A heritage is what a stream leaves to later ones of its name, which may come
+// within the same second: what it used up of the numbers that must not come back.
+type heritage struct {
+	epoch int64 // stream.epoch
+	stamp int64 // fanOut.stamp
 }
 
 // New returns a Service without streams.
@@ -109,7 +116,7 @@ func New(opts Options) *Service {
 		opts:     opts,
 		streams:  map[string]*stream{},
 		byNumber: map[uint64]*stream{},
-		epochs:   map[string]int64{},
+		heritage: map[string]heritage{},
 		rates:    map[string]*bucket{},
 		requests: sync.Pool{New: func() any { return new(putRequest) }},
 	}
@@ -320,7 +327,7 @@ func (s *Service) forget(st *stream) {
 func (s *Service) drop(st *stream) {
 	if s.streams[st.name] == st {
 		delete(s.streams, st.name)
-		s.epochs[st.name] = st.epoch
+		s.heritage[st.name] = heritage{st.epoch, st.fanOut.stamp}
 	}
 	delete(s.byNumber, st.number)
 }
