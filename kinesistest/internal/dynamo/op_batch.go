@@ -242,7 +242,7 @@ func (s *Service) batchGet(reads []*batchRead, capacity string) (any, error) {
 				left = append(left, b.rawKeys[i])
 				continue
 			}
-			it, u, err := s.read(b.table, key, b.consistent, now)
+			it, u, err := s.read(b.table, key, b.consistent, 1, now)
 			if err != nil {
 				refused = err
 				left = append(left, b.rawKeys[i])

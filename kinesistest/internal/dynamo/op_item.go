@@ -85,7 +85,7 @@ func (s *Service) getItem(r *request) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, u, err := s.read(name, key, consistent, s.now())
+	it, u, err := s.read(name, key, consistent, 1, s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +112,8 @@ func (s *Service) shown(r *request) expr.Projection {
 }
 
 // read returns the item with the given key, nil if there is none, and what
-// reading it used. The lock is held.
-func (s *Service) read(name string, key Item, consistent bool, now time.Time) (Item, usage, error) {
+// reading it used, which is times times what it uses by itself. The lock is held.
+func (s *Service) read(name string, key Item, consistent bool, times float64, now time.Time) (Item, usage, error) {
 	t, err := s.open(name, now)
 	if err != nil {
 		return nil, usage{}, err
@@ -129,7 +129,7 @@ func (s *Service) read(name string, key Item, consistent bool, now time.Time) (I
 	if !consistent && s.stale() {
 		it = t.past.get(t, t.key.place(key), now.Add(-s.opts.ReadLag))
 	}
-	u := usage{t: t, table: readUnits(it.Size(), consistent)}
+	u := usage{t: t, table: times * readUnits(it.Size(), consistent)}
 	s.spend(u, nil, hash, now)
 	return it, u, nil
 }

@@ -151,7 +151,8 @@ func (s *Service) transact(writes []*write, id string, asked [sha256.Size]byte, 
 }
 
 // prepareTransaction prepares all writes, or collects the reasons why not. It
-// takes the units they use, also when some fail.
+// takes the units they use, also when some fail, but none for those that there
+// are no units for: else a client that tries again never gets through.
 func (s *Service) prepareTransaction(writes []*write, now time.Time) ([]*change, error) {
 	seen := map[string]bool{}
 	for _, w := range writes {
@@ -175,10 +176,10 @@ func (s *Service) prepareTransaction(writes []*write, now time.Time) ([]*change,
 	for i, w := range writes {
 		c, err := s.prepare(w, now)
 		if c != nil {
-			if e := s.admit(c.t, nil, c.hash(), true, now); e != nil {
-				err = e
-			}
 			bytes += max(c.before.Size(), c.after.Size())
+			if e := s.admit(c.t, nil, c.hash(), true, now); e != nil {
+				c, err = nil, e
+			}
 		}
 		changes[i], reasons[i] = c, err
 		failed = failed || err != nil
@@ -277,12 +278,12 @@ func (s *Service) transactGet(gets []get, capacity string, now time.Time) (any, 
 			}
 			seen[row] = true
 		}
-		it, u, err := s.read(g.table, g.key, true, now)
+		it, u, err := s.read(g.table, g.key, true, 2, now)
 		if err != nil {
 			reasons[i], failed = err, true
 			continue
 		}
-		used.add(u, 2)
+		used.add(u, 1)
 		bytes += it.Size()
 		responses[i] = map[string]any{}
 		if it != nil {

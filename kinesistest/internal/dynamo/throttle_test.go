@@ -203,6 +203,51 @@ func TestThrottledTransactionIsCancelled(t *testing.T) {
 	})
 }
 
+// TestThrottledTransactionCostsNothing sends a transaction again and again, more
+// often than there are units for it.
+func TestThrottledTransactionCostsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := newClient(t, provisioned)
+		slowTable(t, c, "slow", 1)
+		passed(t, c, "slow", 300)
+		in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: aws.String("slow"), Item: item{"id": str("x")}}}}}
+		for range 20 {
+			in.ClientRequestToken = nil
+			if _, err := c.TransactWriteItems(t.Context(), in); code(err) != "TransactionCanceledException" {
+				t.Fatalf("transaction without units = %v, want TransactionCanceledException", err)
+			}
+		}
+		time.Sleep(time.Second)
+		in.ClientRequestToken = nil
+		if _, err := c.TransactWriteItems(t.Context(), in); err != nil {
+			t.Errorf("transaction after a second = %v", err)
+		}
+	})
+}
+
+// TestReadsOfTransactionsCostTwice counts how many pass at once.
+func TestReadsOfTransactionsCostTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := newClient(t, provisioned)
+		slowTable(t, c, "slow", 1)
+		n := 0
+		for ; n < 400; n++ {
+			_, err := c.TransactGetItems(t.Context(), &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{{Get: &types.Get{TableName: aws.String("slow"), Key: item{"id": str("x")}}}}})
+			if code(err) == "TransactionCanceledException" {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != 150 {
+			t.Errorf("at once %d reads passed, want 150, which use the burst of 300 units", n)
+		}
+	})
+}
+
 // TestIndexHoldsBackItsTable writes to a table whose index has fewer units.
 func TestIndexHoldsBackItsTable(t *testing.T) {
 	t.Parallel()
