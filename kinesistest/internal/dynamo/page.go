@@ -38,10 +38,13 @@ func (s *Service) reading(r *request) *reading {
 	rd.start = r.startKey()
 	rd.want = r.enum("Select", "", "SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES")
 	rd.capacity = r.capacity()
-	shown := r.has("ProjectionExpression") || r.has("AttributesToGet")
+	shown, member := r.has("ProjectionExpression"), "ProjectionExpression"
+	if !shown && r.has("AttributesToGet") {
+		shown, member = true, "AttributesToGet"
+	}
 	switch {
 	case shown && rd.want != "" && rd.want != "SPECIFIC_ATTRIBUTES":
-		r.fail(attr.Invalidf("Cannot specify the ProjectionExpression when choosing to get %s", rd.want))
+		r.fail(attr.Invalidf("Cannot specify the %s when choosing to get %s", member, rd.want))
 	case !shown && rd.want == "SPECIFIC_ATTRIBUTES":
 		r.fail(attr.Invalidf("Must specify the ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"))
 	case rd.want == "ALL_PROJECTED_ATTRIBUTES" && rd.indexName == "":
@@ -108,7 +111,7 @@ func (rd *reading) open(s *Service, now time.Time) (err error) {
 		return nil
 	}
 	ix, ok := rd.t.index(rd.indexName)
-	if !ok {
+	if !ok || ix.status(now) == "DELETING" {
 		return attr.Invalidf("The table does not have the specified index: %s", rd.indexName)
 	}
 	rd.ix, rd.key = ix, ix.key

@@ -252,6 +252,7 @@ func TestReadRefusals(t *testing.T) {
 		{"projected without index", "Scan", `"Select":"ALL_PROJECTED_ATTRIBUTES"`, "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"},
 		{"specific without projection", "Scan", `"Select":"SPECIFIC_ATTRIBUTES"`, "Must specify the ProjectionExpression"},
 		{"count with projection", "Scan", `"Select":"COUNT","ProjectionExpression":"a"`, "Cannot specify the ProjectionExpression when choosing to get COUNT"},
+		{"count with attributes", "Scan", `"Select":"COUNT","AttributesToGet":["a"]`, "Cannot specify the AttributesToGet when choosing to get COUNT"},
 		{"limit 0", "Scan", `"Limit":0`, "Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"},
 		{"segment alone", "Scan", `"Segment":0`, "The TotalSegments parameter is required"},
 		{"total alone", "Scan", `"TotalSegments":2`, "The Segment parameter is required"},

@@ -136,6 +136,19 @@ func indexStates(t *testing.T, c *dynamodb.Client) {
 	if err != nil || out.Count != 2 {
 		t.Errorf("Scan of the index = %v, %v, want the row of before and the row of meanwhile", out, err)
 	}
+	_, err = c.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: table, GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{
+		{Delete: &types.DeleteGlobalSecondaryIndexAction{IndexName: aws.String("second")}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ix := describe(t, c, "leases").GlobalSecondaryIndexes[1]; ix.IndexStatus != types.IndexStatusDeleting {
+		t.Errorf("dropped index = %s, want DELETING", ix.IndexStatus)
+	}
+	_, err = c.Scan(ctx, &dynamodb.ScanInput{TableName: table, IndexName: aws.String("second")})
+	if got, want := message(err), "The table does not have the specified index: second"; got != want {
+		t.Errorf("Scan of a dropped index = %q, want %q", got, want)
+	}
+	time.Sleep(30 * time.Second)
 }
 
 func addIndex(name, attribute string) *dynamodb.UpdateTableInput {
