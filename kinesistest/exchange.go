@@ -57,8 +57,12 @@ func (p protocol) speaking(contentType string) (protocol, *api.Error) {
 	return p, api.Errorf("SerializationException", "%s does not read Content-Type %.100q; JSON is %s", p.service, contentType, p.contentType)
 }
 
-// coralPrefix stands before the errors that belong to no service's model.
-const coralPrefix = "com.amazon.coral.service#"
+// What stands before the errors that belong to no service's model: those of a
+// request that cannot be read, and of one that can but is wrong.
+const (
+	coralPrefix      = "com.amazon.coral.service#"
+	validationPrefix = "com.amazon.coral.validate#"
+)
 
 // errCut ends an exchange without a response.
 var errCut = errors.New("kinesistest: connection cut by a fault")
@@ -225,11 +229,12 @@ func (s *Server) header(p protocol) http.Header {
 }
 
 func errorBody(prefix string, e *Error) []byte {
-	switch e.Code {
-	case "SerializationException", "UnknownOperationException":
-		if prefix != "" {
-			prefix = coralPrefix
-		}
+	switch {
+	case prefix == "":
+	case e.Code == "SerializationException" || e.Code == "UnknownOperationException":
+		prefix = coralPrefix
+	case e.Code == "ValidationException":
+		prefix = validationPrefix
 	}
 	members := map[string]any{}
 	for name, v := range e.fields {

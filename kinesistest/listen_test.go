@@ -154,6 +154,7 @@ func TestWire(t *testing.T) {
 		{"", `{}`, 400, json11, "UnknownOperationException"},
 		{"DynamoDB_20120810.ListTables", `{}`, 200, json10, ""},
 		{"DynamoDB_20120810.DescribeTable", `{"TableName":"none"}`, 400, json10, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"},
+		{"DynamoDB_20120810.DescribeTable", `{}`, 400, json10, "com.amazon.coral.validate#ValidationException"},
 		{"DynamoDB_20120810.DoNothing", `{}`, 400, json10, "com.amazon.coral.service#UnknownOperationException"},
 	}
 	ids := map[string]bool{}
