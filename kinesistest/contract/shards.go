@@ -16,7 +16,7 @@ var shardChecks = []Check{
 		Says: "MaxResults pages the shards; a page's NextToken stands alone",
 		Run:  listShardsPaging},
 	{ID: "K.listshards.token+name", Source: api("ListShards"),
-		Says: "NextToken together with StreamName or StreamCreationTimestamp is refused",
+		Says: "NextToken together with StreamName, StreamARN or StreamCreationTimestamp is refused",
 		Run:  listShardsTokenAndName},
 	{ID: "K.listshards.token_expiry", Source: api("ListShards"),
 		Says: "a NextToken is good for 300 seconds, then ExpiredNextTokenException",
@@ -89,7 +89,7 @@ func (e *Env) token(ctx context.Context, name string) (*string, error) {
 }
 
 func listShardsTokenAndName(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 2)
+	name, arn, err := e.streamARN(ctx, 2)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,7 @@ func listShardsTokenAndName(ctx context.Context, e *Env) error {
 	}
 	for what, in := range map[string]*kinesis.ListShardsInput{
 		"name":                  {StreamName: &name},
+		"ARN":                   {StreamARN: arn}, // amazon-kinesis-producer#481
 		"creation time":         {StreamCreationTimestamp: aws.Time(time.Now())},
 		"ExclusiveStartShardId": {ExclusiveStartShardId: aws.String(shard0)},
 	} {

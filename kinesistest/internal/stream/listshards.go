@@ -69,6 +69,7 @@ func (in *listShardsInput) check() *api.Error {
 			set  bool
 		}{
 			{"StreamName", in.StreamName != nil},
+			{"StreamARN", in.StreamARN != nil}, // amazon-kinesis-producer#481
 			{"StreamCreationTimestamp", in.StreamCreationTimestamp != nil},
 			{"ExclusiveStartShardId", in.ExclusiveStartShardId != nil},
 			{"ShardFilter", in.ShardFilter != nil},
@@ -158,14 +159,7 @@ func (s *Service) listShards(in *listShardsInput) (any, *api.Error) {
 		if e != nil {
 			return nil, e
 		}
-		next := list(shardQuery{filter: t.filter, time: t.time, after: int64(t.shard)})
-		e = s.withNumber(t.stream, func(st *stream, now time.Time) *api.Error {
-			// The KCL repeats the ARN, by which the request was routed.
-			if in.StreamARN != nil && *in.StreamARN != st.arn {
-				return invalid("NextToken is not one of %s.", *in.StreamARN)
-			}
-			return next(st, now)
-		})
+		e = s.withNumber(t.stream, list(shardQuery{filter: t.filter, time: t.time, after: int64(t.shard)}))
 		return out, e
 	}
 	q, e := in.query()
