@@ -87,7 +87,10 @@ func (p *startingPosition) counter(st *stream, sh *shard, now time.Time, account
 		return 0, invalid("StartingSequenceNumber %s used in %s on shard %s in stream %s under account %s is invalid.",
 			*p.sequence, p.op, sh.id, st.name, account)
 	}
-	if q.created != sh.created || q.index != sh.index {
+	if q.index != sh.index {
+		return 0, invalid("Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s", shardID(q.index), sh.id)
+	}
+	if q.created != sh.created {
 		return 0, invalid("StartingSequenceNumber %s used in %s on shard %s in stream %s under account %s is invalid because it did not come from this stream.",
 			*p.sequence, p.op, sh.id, st.name, account)
 	}

@@ -132,7 +132,8 @@ func (s *Service) Subscribe(body []byte) (*Subscription, *api.Error) {
 			return e
 		}
 		if c.status != active {
-			return api.Errorf("ResourceInUseException", "Consumer %s is not ACTIVE, instead in state %s.", c.arn, c.status)
+			return api.Errorf("ResourceInUseException", "Consumer %s with creation timestamp %d under stream: %s, account %s is not in ACTIVE status.",
+				c.name, c.created.Unix(), st.name, account)
 		}
 		sh := st.shard(*in.ShardId)
 		if sh == nil || st.expired(sh, now) {
@@ -162,8 +163,8 @@ func (s *Service) open(st *stream, c *consumer, sh *shard, counter uint64, now t
 		return nil, api.Errorf("LimitExceededException", "Rate exceeded for shard %s and consumer %s.", sh.id, c.arn)
 	}
 	l.calls.take(nanos, 1, limits.FanOutCallsPerShard)
-	another := api.Errorf("ResourceInUseException", "Another active subscription exists for this consumer: %s:%s:%s",
-		s.opts.Identity.AccountID, st.name, c.name)
+	another := api.Errorf("ResourceInUseException", "Another active subscription exists for this consumer: %s:%s:%s:%s",
+		s.opts.Identity.AccountID, st.name, sh.id, c.name)
 	if l.opened != 0 && nanos-l.opened < int64(limits.SubscriptionGap) {
 		return nil, another
 	}

@@ -316,3 +316,34 @@ func TestSubscriptionsInAThrong(t *testing.T) {
 		}
 	})
 }
+
+// Texts of the service that stand in other people's logs, which is where a
+// reader of ours looks for them.
+func TestTextsOfRefusals(t *testing.T) {
+	inBubble(t, Options{ConsumerCreating: time.Second, Limits: Limits{SubscriptionGap: 5 * time.Second}}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 2})
+		put := c.must("PutRecord", object{"StreamName": "s", "PartitionKey": "k", "ExplicitHashKey": "0", "Data": data(1)})
+		arn := c.register("c")
+		refused := func(shard, from, want string) {
+			t.Helper()
+			_, e := c.Subscribe(fmt.Appendf(nil, `{"ConsumerARN":%q,"ShardId":%q,"StartingPosition":%s}`, arn, shard, from))
+			if e == nil || e.Message != want {
+				t.Errorf("%v, want %q", e, want)
+			}
+		}
+		latest := `{"Type":"LATEST"}`
+		// awslabs/kinesis-hot-shard-advisor#37
+		refused(first, latest, fmt.Sprintf("Consumer c with creation timestamp %d under stream: s, account 123456789012 is not in ACTIVE status.", time.Now().Unix()))
+		time.Sleep(time.Second)
+		// boto/boto3#1478
+		refused("shardId-000000000001", fmt.Sprintf(`{"Type":"AT_SEQUENCE_NUMBER","SequenceNumber":%q}`, put["SequenceNumber"]),
+			"Invalid StartingSequenceNumber. It encodes shardId-000000000000, while it was used in a call to a shard with shardId-000000000001")
+		sub, e := c.Subscribe(fmt.Appendf(nil, `{"ConsumerARN":%q,"ShardId":%q,"StartingPosition":%s}`, arn, first, latest))
+		if e != nil {
+			t.Fatal(e)
+		}
+		defer sub.Close()
+		// awslabs/amazon-kinesis-client#391
+		refused(first, latest, "Another active subscription exists for this consumer: 123456789012:s:shardId-000000000000:c")
+	})
+}
