@@ -66,6 +66,9 @@ func (r *request) actions(s *Service) []*request {
 	return subs
 }
 
+// needs are the expressions that an action cannot be without.
+var needs = map[string]string{"ConditionCheck": "ConditionExpression", "Update": "UpdateExpression"}
+
 // action reads one write of a transaction. Faults are left in r.
 func (s *Service) action(r *request) *write {
 	var w *write
@@ -84,21 +87,18 @@ func (s *Service) action(r *request) *write {
 			member = "Item"
 		}
 		w.key = sub.needItem(member)
+		if member := needs[kind]; member != "" && !sub.has(member) {
+			sub.required(member)
+		}
 		if kind == "Update" {
 			p := sub.params(s, 2, "UpdateExpression", "ConditionExpression")
 			w.update = sub.update(p)
 			w.cond = sub.condition("ConditionExpression", p)
 			sub.used(p)
-			if w.update == nil {
-				sub.required("UpdateExpression")
-			}
 		} else {
 			p := sub.params(s, 1, "ConditionExpression")
 			w.cond = sub.condition("ConditionExpression", p)
 			sub.used(p)
-		}
-		if w.check && w.cond == nil {
-			sub.required("ConditionExpression")
 		}
 		r.fail(sub.done())
 	}

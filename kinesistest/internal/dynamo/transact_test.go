@@ -149,6 +149,22 @@ func TestTransactionLimits(t *testing.T) {
 	}
 }
 
+// TestTransactionTellsFaultOfExpression asks for actions whose expressions are
+// there, and wrong.
+func TestTransactionTellsFaultOfExpression(t *testing.T) {
+	t.Parallel()
+	s := newTables(t)
+	for action, want := range map[string]string{
+		`"Update":{"UpdateExpression":"SET status = :v","ExpressionAttributeValues":{":v":{"N":"1"}},`: "Invalid UpdateExpression: Attribute name is a reserved keyword; reserved keyword: status",
+		`"ConditionCheck":{"ConditionExpression":"a = = b",`:                                           `Invalid ConditionExpression: Syntax error; token: "=", near: "= = b"`,
+	} {
+		body := `{"TransactItems":[{` + action + `"TableName":"leases","Key":{"leaseKey":{"S":"x"}}}}]}`
+		if out, failure := call(t, s, "TransactWriteItems", body); failure == nil || failure.Message != want {
+			t.Errorf("%s = %s, %v, want %q", action, out, failure, want)
+		}
+	}
+}
+
 // TestOneTransactionWins lets 16 transactions ask for the same state of two
 // rows, in 20 rounds.
 func TestOneTransactionWins(t *testing.T) {
