@@ -77,7 +77,8 @@ type Check struct {
 // Checks returns all checks, sorted by ID.
 func Checks() []Check {
 	all := slices.Concat(streamChecks, shardChecks, iteratorChecks, readChecks, putChecks, limitChecks, reshardChecks,
-		retentionChecks, settingChecks, scalingChecks, rateChecks, wireChecks, consumerChecks, subscriptionChecks, tableChecks, tableSettingChecks, rowChecks, queryChecks, transactionChecks, raceChecks)
+		retentionChecks, settingChecks, scalingChecks, rateChecks, wireChecks, consumerChecks, subscriptionChecks, tableChecks, tableSettingChecks, rowChecks, documentChecks,
+		queryChecks, pageChecks, transactionChecks, raceChecks)
 	slices.SortFunc(all, func(a, b Check) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }
