@@ -2,6 +2,8 @@ package kinesistest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"path"
 	"slices"
@@ -111,9 +113,52 @@ type rule struct {
 	fired int // calls that went wrong
 }
 
+// validate names each field that no fault can have as it is. Without it such a
+// fault would never strike, and a test with it would prove nothing.
+func (f *Fault) validate() error {
+	var errs []error
+	want := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("kinesistest: Fault."+format, args...))
+		}
+	}
+	_, err := path.Match(f.Operation, "")
+	want(f.Service == "" || f.Service == Kinesis || f.Service == DynamoDB, "Service %q: want %q or %q", f.Service, Kinesis, DynamoDB)
+	want(err == nil, "Operation %q: want a name or a pattern of path.Match", f.Operation)
+	for _, q := range []quantity{
+		{"Start", int64(f.Start)},
+		{"For", int64(f.For)},
+		{"Skip", int64(f.Skip)},
+		{"Every", int64(f.Every)},
+		{"Times", int64(f.Times)},
+		{"Delay", int64(f.Delay)},
+		{"DelayAfter", int64(f.DelayAfter)},
+		{"Subscription.AfterEvents", int64(f.Subscription.AfterEvents)},
+		{"Subscription.After", int64(f.Subscription.After)},
+	} {
+		want(q.value >= 0, "%s %d: want 0 or more", q.name, q.value)
+	}
+	want(f.Probability >= 0 && f.Probability <= 1, "Probability %v: want 0 to 1", f.Probability)
+	want(f.Lose >= LoseNothing && f.Lose <= LoseResponse, "Lose %d: want LoseNothing to LoseResponse", f.Lose)
+	want(f.Damage >= DamageNothing && f.Damage <= WrongChecksum, "Damage %d: want DamageNothing to WrongChecksum", f.Damage)
+	kind := f.Subscription.Kind
+	want(kind >= BreakNothing && kind <= BreakError, "Subscription.Kind %d: want BreakNothing to BreakError", kind)
+	for i, e := range []*Error{f.Error, f.Subscription.Error} {
+		want(e == nil || e.Status == 0 || e.Status >= 400 && e.Status < 600,
+			"%s.Status: want 400 to 599, or 0 for 400", []string{"Error", "Subscription.Error"}[i])
+	}
+	return errors.Join(errs...)
+}
+
 // Inject makes calls go wrong from now on, until remove is called; remove may
 // be called more than once.
+//
+// A fault that makes no sense is a programming error, on which Inject panics
+// with a text that names each field.
 func (s *Server) Inject(f Fault) (remove func()) {
+	if err := f.validate(); err != nil {
+		panic(err)
+	}
 	r := &rule{Fault: f, injected: time.Now(), removed: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
