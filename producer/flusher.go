@@ -34,6 +34,7 @@ type flusher struct {
 	keys keySet // scratch of apart
 
 	failures  int     // failed requests in a row
+	unwell    bool    // the latest request failed as a whole
 	notBefore instant // back-off after them
 	backoff   pace.Backoff
 

@@ -285,7 +285,7 @@ func (l *lane) wait(pr *Producer, now instant, n int) time.Duration {
 	t := pr.time(now)
 	share := l.part.At(t)
 	bytes, records := pr.rates(share)
-	l.pace.Store(math.Float64bits(bytes / shardBytesPerSecond))
+	l.pace.Store(math.Float64bits(share * float64(pr.opts.RateLimit) / 100))
 	l.bytes.SetRate(t, bytes, bytes)
 	l.records.SetRate(t, records, max(1, records))
 	wait := max(l.bytes.Wait(t, float64(n)), l.records.Wait(t, 1))

@@ -387,6 +387,37 @@ func TestStreamIsRecreated(t *testing.T) {
 	})
 }
 
+// When a stream is back after a long time its shards are looked up at once,
+// however long the listing had failed.
+func TestStreamIsBackAfterLong(t *testing.T) {
+	t.Parallel()
+	for i := range 5 { // back-offs are long or short by chance
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 3, func(o *producer.Options) { o.ProducerID = fmt.Sprint("producer-", i) })
+			w.sendMany(10)
+			if err := w.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.client.DeleteStream(t.Context(), &kinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Put(t.Context(), producer.Record{PartitionKey: "k"}); err == nil {
+				t.Error("Put into a deleted stream succeeded")
+			}
+			time.Sleep(time.Duration(60+i) * time.Second)
+			w.createStream(3)
+			if _, err := w.Put(t.Context(), producer.Record{PartitionKey: "k"}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+			if n := w.Stats().Shards; n != 3 {
+				t.Errorf("producer %d knows %d shards a second after the stream is back", i, n)
+			}
+			w.close()
+		})
+	}
+}
+
 // reshard splits the widest open shard, or merges the first two.
 func (w *world) reshard() {
 	w.Helper()

@@ -88,8 +88,9 @@ type Options struct {
 	RequestTimeout time.Duration
 
 	// RateLimit is how much of a shard's write limits (1 MiB and 1,000 records
-	// a second, partition keys included) this producer uses, in percent. 0 turns
-	// pacing off, for a server without limits. Default 100; 0 to 1,000,000.
+	// a second, partition keys included) this producer uses, in percent, a
+	// hundredth of it less to let others in. 0 turns pacing off, for a server
+	// without limits. Default 100; 0 to 1,000,000.
 	RateLimit int
 
 	// RefreshInterval is how old the producer's knowledge of the stream (its

@@ -23,7 +23,7 @@ func TestProducersShareAShard(t *testing.T) {
 	}{
 		{2, true, 15 * time.Millisecond, 40 * time.Second, time.Minute},
 		{4, true, 0, 40 * time.Second, time.Minute},
-		{2, false, 15 * time.Millisecond, 20 * time.Second, 20 * time.Second},
+		{2, false, 15 * time.Millisecond, 40 * time.Second, 20 * time.Second},
 	} {
 		t.Run(fmt.Sprintf("%d producers, aggregate %v", tt.producers, tt.aggregate), func(t *testing.T) {
 			t.Parallel()
@@ -89,4 +89,36 @@ func saturate(t *testing.T, ps []*producer.Producer, size int, d time.Duration) 
 		stats[i] = p.Stats()
 	}
 	return stats
+}
+
+// A producer that uses the whole of a shard lets another one in, even where
+// every call takes the same time and no chance opens a gap.
+func TestLateProducerGetsItsPart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newServer(t, 1)
+		w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Delay: 20 * time.Millisecond})
+		start := func(id string) *producer.Producer {
+			p, err := producer.New(w.client, stream, func(o *producer.Options) {
+				o.MaxBufferedBytes, o.RecordTTL, o.ProducerID = 256<<10, time.Hour, id
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		ps := []*producer.Producer{start("first")}
+		saturate(t, ps, 10_000, 5*time.Second)
+		ps = append(ps, start("late"))
+		warm := saturate(t, ps, 10_000, 20*time.Second)
+		end := saturate(t, ps, 10_000, 20*time.Second)
+		for i, p := range ps {
+			if part := float64(end[i].Bytes-warm[i].Bytes) / (20 << 20); part < 0.2 {
+				t.Errorf("producer %d used %.3f of the shard", i, part)
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

@@ -108,10 +108,15 @@ func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 	return l
 }
 
+// elbowRoom is the part of its limits that a producer leaves unused. One that
+// spends all as soon as it is there leaves no moment at which a second one's
+// parcel fits, and would never be throttled and learn of it.
+const elbowRoom = 0.01
+
 // rates returns how many bytes and records a second a producer gives itself that
 // uses a share of what it may.
 func (p *Producer) rates(share float64) (bytes, records float64) {
-	share *= float64(p.opts.RateLimit) / 100
+	share *= float64(p.opts.RateLimit) / 100 * (1 - elbowRoom)
 	return shardBytesPerSecond * share, shardRecordsPerSecond * share
 }
 

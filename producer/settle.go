@@ -25,10 +25,18 @@ func (p *Producer) settle(r *request, now instant) {
 		p.counts.requestsFailed.Add(1)
 		p.counts.errors.Add(1)
 		p.settleFailed(r, now)
-	} else {
-		p.failures = 0
-		p.settleEntries(r, now)
+		p.unwell = true
+		return
 	}
+	p.failures = 0
+	if p.unwell && p.mapFailed && p.routes.Load().shards == nil {
+		// The stream is there again. Nothing is aggregated before its map is known,
+		// which the back-off of an outage could put off by half a minute.
+		p.loads = min(p.loads, 1)
+		p.refresh(now)
+	}
+	p.unwell = false
+	p.settleEntries(r, now)
 }
 
 // settleFailed deals with a request that failed as a whole.

@@ -55,7 +55,7 @@ type ShardStats struct {
 	BufferedBytes int64 // of records that wait for the shard or are on their way to it
 
 	// Pace is which part of the shard's write limits the Producer gives itself: 1
-	// is all of them. It is at most RateLimit, falls when the shard throttles and
+	// is all of them, but for a hundredth that it leaves to others who may come. It is at most RateLimit, falls when the shard throttles and
 	// climbs back. Without pacing it is 0.
 	Pace float64
 }
