@@ -72,7 +72,24 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{ net.Conn }{c}, nil
+	return tlsConn{c}, nil
+}
+
+type tlsConn struct{ net.Conn }
+
+// Read tells a client that speaks plain HTTP what is wrong in the words that it
+// understands, as net/http does where it knows of the encryption.
+func (c tlsConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) && plain.Conn != nil {
+		switch string(plain.RecordHeader[:]) {
+		case "GET /", "POST ", "PUT /", "HEAD ", "OPTIO":
+			// The connection ends now, whether this arrives or not.
+			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nkinesistest speaks HTTPS here: want a URL that begins with https\n")
+		}
+	}
+	return n, err
 }
 
 // listen serves a scheme at an address, on what wrap makes of it.

@@ -127,6 +127,25 @@ func post(t *testing.T, url, target, body string) (*http.Response, error) {
 	return http.DefaultClient.Do(r)
 }
 
+func TestPlainHTTPToATLSPort(t *testing.T) {
+	t.Parallel()
+	srv := kinesistest.NewServer()
+	defer srv.Close()
+	url, err := srv.ListenTLS("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get("http" + strings.TrimPrefix(url, "https"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "want a URL that begins with https") {
+		t.Errorf("%s %q, %v", resp.Status, body, err)
+	}
+}
+
 // The form of answers, as clients in other languages see it.
 func TestWire(t *testing.T) {
 	t.Parallel()
