@@ -41,7 +41,8 @@ type TableOptions struct {
 
 	// KeyReadUnits and KeyWriteUnits are the capacity units a second of the rows
 	// with one hash key, of which 5 seconds' worth may come at once; default 3000
-	// and 1000, AWS's for a partition. Scans do not count. 0 is no limit.
+	// and 1000, AWS's for a partition. Scans and indexes do not count. 0 is no
+	// limit.
 	KeyReadUnits, KeyWriteUnits int
 
 	// OnDemandReadUnits and OnDemandWriteUnits are the same for a whole table or
