@@ -290,3 +290,23 @@ func TestChangesTakeTurns(t *testing.T) {
 		})
 	}
 }
+
+// Clients in other languages know the members of a request, not our types.
+func TestWrongTypesAreToldByMember(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		for _, tt := range []struct{ op, body, want string }{
+			{"CreateStream", `{"StreamName":"s","ShardCount":1.5}`, "ShardCount: unexpected number 1.5"},
+			{"CreateStream", `{"StreamName":"s","ShardCount":"1"}`, "ShardCount: unexpected string"},
+			{"CreateStream", `{"StreamName":["s"],"ShardCount":1}`, "StreamName: unexpected array"},
+			{"CreateStream", `{"StreamName":"s","StreamModeDetails":{"StreamMode":{}}}`, "StreamMode: unexpected object"},
+			{"DescribeStream", `{"StreamName":7}`, "StreamName: unexpected number"},
+			{"UpdateStreamMode", `{"StreamARN":true}`, "StreamARN: unexpected bool"},
+			{"GetShardIterator", `{"Timestamp":"now"}`, "Timestamp: unexpected string"},
+		} {
+			_, e := c.Call(tt.op, []byte(tt.body), nil)
+			if e == nil || e.Code != "SerializationException" || e.Message != tt.want {
+				c.Errorf("%s %s: %v, want %q", tt.op, tt.body, e, tt.want)
+			}
+		}
+	})
+}

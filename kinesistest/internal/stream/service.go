@@ -7,9 +7,11 @@ package stream
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"hash/fnv"
 	"io"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -228,6 +230,10 @@ func decode(body []byte, v any) *api.Error {
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(v); err != nil {
+		var te *json.UnmarshalTypeError
+		if errors.As(err, &te) { // without the names of our types
+			return serialization(te.Field[strings.LastIndexByte(te.Field, '.')+1:] + ": unexpected " + te.Value)
+		}
 		return serialization(err.Error())
 	}
 	if _, err := d.Token(); err != io.EOF {
