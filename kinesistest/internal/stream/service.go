@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"maps"
@@ -91,6 +92,7 @@ type Append struct {
 // A Service is a region's Kinesis of one account. It is safe for concurrent use.
 type Service struct {
 	opts       Options
+	salt       []byte       // of its tokens' checksums: identity and birth
 	openShards atomic.Int64 // those of streams being made included
 	requests   sync.Pool    // of *putRequest
 
@@ -116,6 +118,7 @@ func New(opts Options) *Service {
 	opts.Limits.ControlCalls = maps.Clone(opts.Limits.ControlCalls)
 	return &Service{
 		opts:     opts,
+		salt:     fmt.Appendf(nil, "%s %s %d", opts.Identity.AccountID, opts.Identity.Region, time.Now().UnixNano()),
 		streams:  map[string]*stream{},
 		byNumber: map[uint64]*stream{},
 		heritage: map[string]heritage{},
@@ -358,11 +361,12 @@ func (s *Service) nameOf(number uint64) string {
 	return ""
 }
 
-// sign returns a checksum that tells the service's own tokens from others. It
-// is no secret: tokens are opaque, not safe.
+// sign returns a checksum that tells the service's own tokens from others, also
+// from those of a service that had its address before: their counters mean
+// nothing here. It is no secret: tokens are opaque, not safe.
 func (s *Service) sign(payload []byte) uint64 {
 	h := fnv.New64a()
-	h.Write([]byte(s.opts.Identity.AccountID + s.opts.Identity.Region))
+	h.Write(s.salt)
 	h.Write(payload)
 	return h.Sum64()
 }

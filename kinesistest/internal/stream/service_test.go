@@ -142,6 +142,23 @@ func TestRecreatedAtOnce(t *testing.T) {
 	})
 }
 
+// A server that was started anew has other records under the old counters: the
+// iterators and tokens that were good before are those of a stranger.
+func TestTokensOfAServiceBefore(t *testing.T) {
+	inBubble(t, Options{}, func(c caller) {
+		c.must("CreateStream", object{"StreamName": "s", "ShardCount": 2})
+		it := c.iterator(shard0, "TRIM_HORIZON")
+		token := c.must("ListShards", object{"StreamName": "s", "MaxResults": 1})["NextToken"]
+		time.Sleep(time.Second)
+		after := caller{c.T, New(c.opts)}
+		after.must("CreateStream", object{"StreamName": "s", "ShardCount": 2})
+		after.wants(badArgument, "GetRecords", object{"ShardIterator": it})
+		after.wants(badArgument, "ListShards", object{"NextToken": token})
+		c.must("GetRecords", object{"ShardIterator": it})
+		c.must("ListShards", object{"NextToken": token})
+	})
+}
+
 func TestWindows(t *testing.T) {
 	const window = 10 * time.Second
 	inBubble(t, Options{Creating: window, Updating: window, Deleting: window}, func(c caller) {
