@@ -130,7 +130,7 @@ func (s *Service) tagResource(r *request) (any, error) {
 		r.required("Tags")
 	}
 	tags := r.tags()
-	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
+	return s.withTagged(r, name, func(t *table) (any, error) {
 		next := maps.Clone(t.tags)
 		maps.Copy(next, tags)
 		if len(next) > maxTags {
@@ -147,12 +147,27 @@ func (s *Service) untagResource(r *request) (any, error) {
 		r.required("TagKeys")
 	}
 	keys := r.strings("TagKeys")
-	return s.withTable(r, name, func(t *table, _ time.Time) (any, error) {
+	return s.withTagged(r, name, func(t *table) (any, error) {
 		for _, k := range keys {
 			delete(t.tags, k)
 		}
 		return map[string]any{}, nil
 	})
+}
+
+// withTagged is withTable for changes of tags, which do not see a table that is
+// being created (cortexproject/cortex#1369).
+func (s *Service) withTagged(r *request, name string, do func(*table) (any, error)) (any, error) {
+	return s.withTable(r, name, func(t *table, now time.Time) (any, error) {
+		if now.Before(t.readyAt) {
+			return nil, errNoResource(s.arn(t))
+		}
+		return do(t)
+	})
+}
+
+func errNoResource(arn string) error {
+	return api.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn)
 }
 
 func (s *Service) listTagsOfResource(r *request) (any, error) {
@@ -176,7 +191,7 @@ func (r *request) resource(s *Service) string {
 	case !strings.HasPrefix(arn, "arn:"):
 		r.fail(attr.Invalidf("Invalid TableArn: Invalid ResourceArn provided as input %s", arn))
 	case !own || !s.exists(name):
-		r.fail(api.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", arn))
+		r.fail(errNoResource(arn))
 	}
 	return name
 }

@@ -79,6 +79,11 @@ func TestTableStates(t *testing.T) {
 		if got := code(err); got != "ResourceInUseException" {
 			t.Errorf("DeleteTable while CREATING = %q, want ResourceInUseException", got)
 		}
+		arn := describe(t, c, "leases").TableArn
+		_, err = c.TagResource(ctx, &dynamodb.TagResourceInput{ResourceArn: arn, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}})
+		if got, want := message(err), "Requested resource not found: ResourcArn: "+*arn+" not found"; got != want {
+			t.Errorf("TagResource while CREATING = %q, want %q", got, want)
+		}
 		time.Sleep(5 * time.Second)
 		wantStatus(t, c, types.TableStatusActive)
 		putLease(t, c, newLease("shard-0", "worker-A", 0))
