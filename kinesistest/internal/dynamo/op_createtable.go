@@ -42,7 +42,10 @@ func (s *Service) createTable(r *request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle(now)
-	if _, exists := s.tables[t.name]; exists {
+	if old, exists := s.tables[t.name]; exists {
+		if !old.goneAt.IsZero() {
+			return nil, errInUse("Attempt to change a resource which is still in use: Table is being deleted: %s", t.name)
+		}
 		return nil, errInUse("Table already exists: %s", t.name)
 	}
 	t.id = s.newID(t.name)

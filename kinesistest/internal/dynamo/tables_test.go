@@ -98,6 +98,13 @@ func TestTableStates(t *testing.T) {
 		if got := code(err); got != "ResourceNotFoundException" {
 			t.Errorf("PutItem while DELETING = %q, want ResourceNotFoundException", got)
 		}
+		_, err = c.CreateTable(ctx, &dynamodb.CreateTableInput{
+			TableName: table, BillingMode: types.BillingModePayPerRequest,
+			AttributeDefinitions: []types.AttributeDefinition{attrS("leaseKey")}, KeySchema: []types.KeySchemaElement{hash("leaseKey")},
+		})
+		if got, want := message(err), "Attempt to change a resource which is still in use: Table is being deleted: leases"; got != want {
+			t.Errorf("CreateTable while DELETING = %q, want %q", got, want)
+		}
 		time.Sleep(2 * time.Second)
 		_, err = c.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: table})
 		if got := code(err); got != "ResourceNotFoundException" || len(s.Tables()) != 0 {
