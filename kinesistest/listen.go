@@ -17,7 +17,9 @@ import (
 
 const (
 	// headerTime and bodyTime are how long a client may take to send a request's
-	// header and its body. The first ends idle connections too.
+	// header and its body. The first ends connections that never send one. Between
+	// requests a connection may be idle for ever: to end it costs clients a call
+	// that meets the end on its way.
 	headerTime = time.Minute
 	bodyTime   = time.Minute
 
