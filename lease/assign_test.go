@@ -302,7 +302,8 @@ func TestLockExpiresHoweverOftenItIsRead(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	t.Parallel()
-	seen := Row{Key: "s", Owner: "me", Counter: 5, Checkpoint: checkpoint.At("10"), Run: "run"}
+	run, rival, others := newRun("me", time.Now()), newRun("me", time.Now()), newRun("other", time.Now())
+	seen := Row{Key: "s", Owner: "me", Counter: 5, Checkpoint: checkpoint.At("10"), Run: run}
 	with := func(change func(*Row)) *Row {
 		r := seen.Clone()
 		change(&r)
@@ -326,8 +327,10 @@ func TestSettle(t *testing.T) {
 		{"a handover has begun", renew, with(func(r *Row) { r.Owner, r.Leaving = "other", "me" }), rowOurs},
 		{"our renewal was made and a handover has begun", renew, with(func(r *Row) { r.Owner, r.Leaving, r.Counter = "other", "me", 6 }), rowOurs},
 		{"somebody renews under our name", renew, with(func(r *Row) { r.Counter = 7 }), rowLost},
-		{"another run renews under our name", renew, with(func(r *Row) { r.Counter, r.Run = 6, "other" }), rowRival},
-		{"another run has been handing over under our name", renew, with(func(r *Row) { r.Owner, r.Leaving, r.Run = "other", "me", "other" }), rowRival},
+		{"another run renews under our name", renew, with(func(r *Row) { r.Counter, r.Run = 6, rival }), rowRival},
+		{"another run has been handing over under our name", renew, with(func(r *Row) { r.Owner, r.Leaving, r.Run = "other", "me", rival }), rowRival},
+		{"taken and given back", renew, with(func(r *Row) { r.Counter, r.Run = 9, others }), rowLost},
+		{"deleted, made again and given to us", renew, with(func(r *Row) { r.Counter, r.Run = 1, "" }), rowLost},
 		{"taken", renew, with(func(r *Row) { r.Owner, r.Counter = "other", 6 }), rowLost},
 		{"released", renew, with(func(r *Row) { r.Owner, r.Counter = "", 6 }), rowLost},
 		{"the handover ended", Write{Op: Renew, Seen: leavingSeen}, with(func(r *Row) { r.Owner, r.Counter = "other", 6 }), rowLost},
@@ -336,7 +339,7 @@ func TestSettle(t *testing.T) {
 		{"our deletion was made", Write{Op: Delete, Seen: seen}, nil, writeMade},
 	}
 	for _, tt := range tests {
-		if got := settle(tt.w, "me", "run", tt.cur); got != tt.want {
+		if got := settle(tt.w, "me", run, tt.cur); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kinesis-go/kinesis/internal/pace"
 )
 
 // errNoWrite is returned by a build function when nothing needs to be written.
@@ -77,7 +79,9 @@ func (h *Held) try(ctx context.Context, w Write, resolve bool) (again bool, err 
 	first := h.tried
 	h.mu.Unlock()
 
-	row, err := h.m.write(ctx, w)
+	call, cancel := context.WithTimeout(ctx, h.m.timing.try(h.left()))
+	row, err := h.m.write(call, w)
+	cancel()
 	if err == nil {
 		h.renewed(issued, row)
 		return false, nil
@@ -89,7 +93,9 @@ func (h *Held) try(ctx context.Context, w Write, resolve bool) (again bool, err 
 	if !resolve {
 		return false, err
 	}
-	cur, rerr := h.m.row(ctx, h.key)
+	call, cancel = context.WithTimeout(ctx, h.m.timing.try(h.left()))
+	cur, rerr := h.m.row(call, h.key)
+	cancel()
 	switch {
 	case errors.Is(rerr, ErrNotFound):
 		return h.settled(w, nil, first)
@@ -157,7 +163,10 @@ func settle(w Write, me, run string, cur *Row) settlement {
 		return rowLost
 	}
 	if cur.Run != run && cur.Run != w.Seen.Run {
-		return rowRival
+		if sameOwner(cur.Run, run) {
+			return rowRival
+		}
+		return rowLost // it went through other hands, or was deleted, and came back
 	}
 	if cur.Counter == w.Seen.Counter || cur.Counter == w.Seen.Counter+1 {
 		return rowOurs
@@ -176,6 +185,13 @@ func (h *Held) adopt(seen, cur Row) {
 	if cur.Leaving == h.m.id {
 		h.leave(min(h.m.options.DrainTimeout, handoffBound))
 	}
+}
+
+// left returns the time until the work context ends, unless a renewal succeeds.
+func (h *Held) left() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Until(h.until)
 }
 
 // usable returns the row as seen last if the lease is still held.
@@ -244,7 +260,9 @@ func (h *Held) renew(ctx context.Context) {
 		return
 	}
 	h.m.log.Warn("lease not renewed", "lease", h.key, "error", err)
+	wait := h.m.timing.again(h.left())
+	wait -= time.Duration(pace.Hash(h.m.id, "again", h.key, uint64(began.UnixNano())) % uint64(wait/8))
 	h.mu.Lock()
-	h.renewAt = began.Add(h.m.timing.retry)
+	h.renewAt = began.Add(wait)
 	h.mu.Unlock()
 }

@@ -22,8 +22,9 @@ type Options struct {
 
 	// FailoverTime is how long a lease may stay without a renewal before others
 	// take its owner for dead. Every worker of an application, of the KCL too,
-	// must use the same. A lease is renewed 2.5 times in it. Default 10s, the
-	// KCL's; range 1s to 1h.
+	// must use the same. A lease is renewed 2.5 times in it, and no handler notices
+	// when the store fails for up to 0.47 of it. Default 10s, the KCL's; range 1s to
+	// 1h.
 	FailoverTime time.Duration
 
 	// DrainTimeout is how long the work in hand may go on when [Coordinator.Run]
@@ -112,20 +113,25 @@ func reservedKey(key string) bool {
 
 // timing holds the periods that follow from the failover time F.
 //
-// A lease is renewed every 2/5 F, and again F/5 after the beginning of an attempt
-// that failed: three attempts before the work context ends at 9/10 F. An observer
-// reads the table every F/3 while nothing changes, so that the counter of a dead
-// owner was seen at most F/3 after its last renewal; it is judged at 4/3 F, and
-// the new owner learns of it within F/10: less than 3/2 F in all. The leader
-// lock follows the same course.
+// A lease is renewed every 2/5 F, and its work context ends 9/10 F after the issue
+// of the last renewal that succeeded. A try that fails is made again, the sooner
+// the less time is left (try, again): in the end every F/40. So an outage is at its
+// worst when it begins just before a renewal is due, and even then one that is
+// shorter than 9/10 F - 2/5 F - F/40 is not noticed by any handler.
+//
+// An observer reads the table every F/3 while nothing changes, so that the counter
+// of a dead owner was seen at most F/3 after its last renewal; it is judged at
+// 4/3 F, and the new owner learns of it within F/10: less than 3/2 F in all. The
+// leader lock follows the same course.
 //
 // DynamoDB is billed by these numbers. With a renewal every third of F, as the
 // KCL has it, there would be nothing to pay the quick discovery with.
 type timing struct {
 	failover time.Duration
 	renew    time.Duration // between renewals of a lease
-	retry    time.Duration // after the issue of a renewal that failed
+	retry    time.Duration // after a renewal of the lock that failed
 	call     time.Duration // bound of one call of the store
+	least    time.Duration // bound and pace of the last tries to renew a lease
 	fence    time.Duration // from the issue of a renewal to the end of the work context
 	scan     time.Duration // between snapshots while nothing changes
 	step     time.Duration // between steps while something does
@@ -150,6 +156,7 @@ func timingOf(o *Options) timing {
 		renew:    f * 2 / 5,
 		retry:    f / 5,
 		call:     f / 5,
+		least:    f / 40,
 		fence:    f * 9 / 10,
 		scan:     f / 3,
 		step:     min(time.Second, f/10),
@@ -158,6 +165,18 @@ func timingOf(o *Options) timing {
 		beat:     f * 9 / 16, // and twice more, should it fail, before the lock is free
 		handoff:  max(handoffBound, o.DrainTimeout) + f,
 	}
+}
+
+// try returns how long to wait for the answer to a write of a held lease when its
+// work context ends after left: a slow table gets its time first, a table that
+// swallows requests and comes back late is still asked in time.
+func (t *timing) try(left time.Duration) time.Duration {
+	return min(t.call, max(left*2/5, t.least))
+}
+
+// again returns when to renew after a try that failed was issued.
+func (t *timing) again(left time.Duration) time.Duration {
+	return max(left/5, t.least)
 }
 
 func (o *Options) bounds() planBounds {

@@ -15,7 +15,7 @@ import (
 	"github.com/kinesis-go/kinesis/lease/dynamo"
 )
 
-// What a table can do instead of answering: for a third of the failover time no
+// What a table can do instead of answering: for nine twentieths of the failover time no
 // handler notices; for longer, the work ends before the lease can expire and begins
 // again when the table is back, without a restart.
 func TestOutageOfTheTable(t *testing.T) {
@@ -63,7 +63,7 @@ func TestOutageOfTheTable(t *testing.T) {
 					})
 				}()
 				time.Sleep(30 * time.Second)
-				fault.Service, fault.For = kinesistest.DynamoDB, 3500*time.Millisecond
+				fault.Service, fault.For = kinesistest.DynamoDB, 4500*time.Millisecond
 				srv.Inject(fault)
 				time.Sleep(30 * time.Second)
 				if w, b, l := state(); w != 3 || b != 3 || l != 0 {
