@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrRecreated is wrapped by the error of [Coordinator.Run] if the table belongs
@@ -19,6 +20,12 @@ func checkRecreated(stream Stream, shards []Shard, rows []Row) error {
 	for i := range rows {
 		byID[rows[i].Shard] = &rows[i]
 	}
+	continued := make(map[string]bool) // a list made during a reshard may show them as open
+	for _, s := range shards {
+		for _, p := range s.Parents {
+			continued[p] = true
+		}
+	}
 	for _, s := range shards {
 		r := byID[s.ID]
 		if r == nil {
@@ -26,7 +33,7 @@ func checkRecreated(stream Stream, shards []Shard, rows []Row) error {
 		}
 		why := ""
 		switch {
-		case r.Finished() && !s.Closed:
+		case r.Finished() && !s.Closed && !continued[s.ID]:
 			why = "is finished in the table and open in the stream"
 		case r.Checkpoint.IsRecord() && s.First.IsRecord() && r.Checkpoint.Compare(s.First) < 0:
 			why = fmt.Sprintf("was read up to %v, which lies before its first record, %v", r.Checkpoint, s.First)
@@ -42,6 +49,30 @@ func checkRecreated(stream Stream, shards []Shard, rows []Row) error {
 	return nil
 }
 
+// The shards are listed again before a stream is refused, since that ends the whole
+// application: a list may lag behind a reshard.
+const (
+	confirmEvery = 5 * time.Second
+	confirmTimes = 3
+)
+
+// refuseRecreated returns the error of checkRecreated once it is certain.
+func (m *member) refuseRecreated(ctx context.Context, stream Stream, shards []Shard, rows []Row) error {
+	err := checkRecreated(stream, shards, rows)
+	for n := 0; err != nil && n < confirmTimes; n++ {
+		m.log.Warn("table and stream contradict each other; listing again", "error", err)
+		if !pause(ctx, confirmEvery, nil) {
+			return context.Cause(ctx)
+		}
+		shards, lerr := m.source.Shards(ctx, stream, ShardsAt{})
+		if lerr != nil {
+			return fmt.Errorf("lease: list the shards of %s: %w", stream.Name, lerr)
+		}
+		err = checkRecreated(stream, shards, rows)
+	}
+	return err
+}
+
 // checkStream compares the table with the stream before anything of it is read.
 // A stream that cannot be listed is compared by the leader, when it can.
 func (m *member) checkStream(ctx context.Context, snap *Snapshot) error {
@@ -54,7 +85,12 @@ func (m *member) checkStream(ctx context.Context, snap *Snapshot) error {
 		m.log.Warn("stream not compared with the table", "stream", stream.Name, "error", err)
 		return nil
 	}
-	return checkRecreated(stream, shards, snap.Rows)
+	err = m.refuseRecreated(ctx, stream, shards, snap.Rows)
+	if err != nil && !errors.Is(err, ErrRecreated) && ctx.Err() == nil {
+		m.log.Warn("stream not compared with the table", "stream", stream.Name, "error", err)
+		return nil
+	}
+	return err
 }
 
 // garbage returns the finished rows of shards that the stream lists no longer and

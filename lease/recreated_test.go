@@ -3,6 +3,7 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -93,6 +94,50 @@ func TestStreamRecreatedUnderARunningFleetIsRefused(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A list of shards may lag behind a reshard of which the table knows. Nothing is
+// refused that a later list explains.
+func TestListThatLagsBehindAReshardIsNotTakenForAnotherStream(t *testing.T) {
+	t.Parallel()
+	for _, childListed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("child listed %v", childListed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStream(2)
+				f := newFleet(t, lease.NewMemoryStore(), s)
+				defer f.end()
+				row := lease.Row{Key: shardID(0), Shard: shardID(0), Range: s.shards[0].Range, Checkpoint: checkpoint.ShardEnd}
+				if _, err := f.store.Write(t.Context(), lease.Write{Op: lease.Create, Row: row}); err != nil {
+					t.Fatal(err)
+				}
+				lag := 12 * time.Second
+				if childListed {
+					s.split(shardID(0))
+					s.shards[0].Closed = false
+					lag = 2 * time.Minute
+				}
+				a := f.start("a")
+				time.Sleep(lag)
+				if childListed {
+					s.mu.Lock()
+					s.shards[0].Closed = true
+					s.mu.Unlock()
+				} else {
+					s.split(shardID(0))
+				}
+				time.Sleep(2 * time.Minute)
+				select {
+				case err := <-a.done:
+					t.Fatalf("Run() = %v", err)
+				default:
+				}
+				if got := f.counts()["a"]; got != 3 {
+					t.Errorf("%d shards are held, want the other one and two children", got)
+				}
+			})
+		})
+	}
 }
 
 // Of a shard past its retention no row stays once it is finished.

@@ -61,13 +61,13 @@ func (m *member) awaitOldRun(ctx context.Context, snap Snapshot) error {
 				continue
 			}
 			s, known := seen[r.Key]
-			if known && s.counter != r.Counter {
+			if known && r.Counter > s.counter { // a look that is older than the last is no sign
 				if s.changes++; s.changes == 2 {
 					return m.sameID()
 				}
 				until = time.Now().Add(m.timing.failover / 2)
 			}
-			s.counter = r.Counter
+			s.counter = max(s.counter, r.Counter)
 			seen[r.Key] = s
 		}
 		if len(seen) == 0 || !time.Now().Before(until) {
@@ -81,6 +81,35 @@ func (m *member) awaitOldRun(ctx context.Context, snap Snapshot) error {
 			return err
 		}
 	}
+}
+
+// outlive waits until it is certain that the run which has written the row of a
+// lease in this worker's name is over, and returns the row as it is then. It was
+// not seen when this run began, but that look may have been older than the last
+// write of a run that crashed a moment before. False means that the lease is not to
+// be acquired now; if the run lives, this one ends.
+func (m *member) outlive(ctx context.Context, seen Row) (Row, bool) {
+	changes := 0
+	until := time.Now().Add(m.timing.failover / 2)
+	for time.Now().Before(until) {
+		if !pause(ctx, m.timing.step, nil) || m.isStopping() {
+			return Row{}, false
+		}
+		row, err := m.row(ctx, seen.Key)
+		switch {
+		case errors.Is(err, ErrNotFound) || err == nil && (row.Owner != m.id || row.Leaving != ""):
+			return Row{}, false
+		case err != nil:
+			until = time.Now().Add(m.timing.failover / 2) // nothing was seen meanwhile
+		case row.Counter != seen.Counter:
+			seen, until = row, time.Now().Add(m.timing.failover/2)
+			if changes++; changes == 2 {
+				m.fail(m.sameID())
+				return Row{}, false
+			}
+		}
+	}
+	return seen, true
 }
 
 // firstLook reads the table, trying until it can.

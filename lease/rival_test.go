@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +140,81 @@ func TestRestartIsNotTakenForARival(t *testing.T) {
 		})
 		if err != nil || first > 2*time.Second {
 			t.Errorf("Run() = %v, first lease after %v", err, first)
+		}
+	})
+}
+
+// The first look of a worker that was restarted at once may show the table as it was
+// before the run that crashed acquired anything. What that wrote is no rival's.
+func TestRestartThatSeesAnOldTableIsNotRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(3))
+		defer f.end()
+		first := f.startAs("first", "a")
+		time.Sleep(5 * time.Second)
+		f.crash(first)
+		<-first.done
+		delete(f.workers, "first")
+		old := lease.NewMemoryStore()
+		store := &faulty{Store: f.store, id: "second", onWrite: func(lease.Write) {}}
+		store.show(old)
+		c, err := lease.New(store, f.stream, func(o *lease.Options) { o.WorkerID = "a" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 2*failover)
+		defer stop()
+		time.AfterFunc(2*time.Second, func() { store.show(nil) })
+		var held atomic.Int64
+		err = c.Run(ctx, func(fetch, _ context.Context, _ *lease.Held) error {
+			held.Add(1)
+			<-fetch.Done()
+			return nil
+		})
+		if err != nil || held.Load() != 3 {
+			t.Errorf("Run() = %v, %d shards were held, want 3", err, held.Load())
+		}
+	})
+}
+
+// Looks that go back and forth between an old and a new state of the table show no
+// life.
+func TestLooksOutOfOrderAreNoSignOfARival(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(1))
+		defer f.end()
+		first := f.startAs("first", "a")
+		time.Sleep(7 * time.Second)
+		f.crash(first)
+		<-first.done
+		delete(f.workers, "first")
+		old := lease.NewMemoryStore()
+		row, err := f.store.Row(t.Context(), shardID(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := old.Write(t.Context(), lease.Write{Op: lease.Create, Row: row}); err != nil { // its counter is 0
+			t.Fatal(err)
+		}
+		store := &faulty{Store: f.store, id: "second", onWrite: func(lease.Write) {}}
+		c, err := lease.New(store, f.stream, func(o *lease.Options) { o.WorkerID = "a" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 2*failover)
+		defer stop()
+		go func() {
+			for i := 0; sleep(ctx, failover/10); i++ {
+				store.show([]lease.Store{old, nil}[i%2])
+			}
+		}()
+		if err := c.Run(ctx, func(fetch, _ context.Context, _ *lease.Held) error {
+			<-fetch.Done()
+			return nil
+		}); err != nil {
+			t.Errorf("Run() = %v", err)
 		}
 	})
 }

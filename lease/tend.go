@@ -69,8 +69,10 @@ func (h *Held) acquire(ctx context.Context) bool {
 	var before time.Time // when the last attempt was issued, zero before the second
 	for range 3 {
 		if h.m.isRival(seen.Run) {
-			h.m.fail(h.m.sameID())
-			return false
+			over := false
+			if seen, over = h.m.outlive(ctx, seen); !over {
+				return false
+			}
 		}
 		issued := time.Now()
 		w := Write{Op: Renew, Seen: seen, Run: h.m.runID}
