@@ -427,6 +427,55 @@ func TestRowsDeletedByHandComeBack(t *testing.T) {
 	})
 }
 
+// The row of a child that is deleted while that of its parent is still there comes
+// back, and the shard is read from its oldest record.
+func TestRowOfAChildDeletedByHandComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, s := lease.NewMemoryStore(), newStream(2)
+		f := newFleet(t, store, s)
+		defer f.end()
+		f.held = func(w *worker, fetch, work context.Context, h *lease.Held) error {
+			drop, ok := f.take(w, work, h)
+			if !ok {
+				return nil
+			}
+			defer drop()
+			for sleep(fetch, time.Second) { // nothing is read, so the rows of the parents stay
+				if s.isClosed(h.Shard().ID) {
+					children, _ := s.Children(work, h.Stream(), h.Shard().ID)
+					return h.Finish(work, children)
+				}
+			}
+			return nil
+		}
+		f.start("a")
+		time.Sleep(20 * time.Second)
+		s.split(shardID(0))             // → 2, 3
+		s.merge(shardID(3), shardID(1)) // → 4
+		time.Sleep(20 * time.Second)
+		before := f.counts()
+		for _, n := range []int{2, 4} {
+			row, err := store.Row(t.Context(), shardID(n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Write(t.Context(), lease.Write{Op: lease.Delete, Seen: row}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		for _, n := range []int{2, 4} {
+			if row, err := store.Row(t.Context(), shardID(n)); err != nil || row.Owner == "" {
+				t.Errorf("row of shard %d: %+v, %v", n, row, err)
+			}
+		}
+		if diff := cmp.Diff(before, f.counts()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestNewNamesEveryBadOption(t *testing.T) {
 	t.Parallel()
 	_, err := lease.New(nil, nil, func(o *lease.Options) {

@@ -136,6 +136,50 @@ func (l *lineage) descends(id string) bool {
 	return true
 }
 
+// orphans returns the shards that nobody would ever begin: the end of a parent is
+// stored, so they had a row, and it is gone. Somebody has deleted it. Shards of
+// which a descendant has a row were read to their end.
+func orphans(shards []Shard, rows []Row) []newShard {
+	index := make(map[string]*Row, len(rows))
+	for i := range rows {
+		index[rows[i].Shard] = &rows[i]
+	}
+	listed := make(map[string]Shard, len(shards))
+	for _, s := range shards {
+		listed[s.ID] = s
+	}
+	continued := make(map[string]bool)
+	var mark func(parents []string)
+	mark = func(parents []string) {
+		for _, p := range parents {
+			if !continued[p] {
+				continued[p] = true
+				mark(listed[p].Parents)
+			}
+		}
+	}
+	for i := range rows {
+		mark(rows[i].Parents)
+	}
+	var out []newShard
+	for _, id := range shardOrder(shards) {
+		s, ended := listed[id], 0
+		for _, p := range s.Parents {
+			_, there := listed[p]
+			switch r := index[p]; {
+			case r != nil && r.Finished():
+				ended++
+			case r == nil && there:
+				ended = -len(s.Parents) // it gets its row first
+			}
+		}
+		if ended > 0 && index[id] == nil && !continued[id] {
+			out = append(out, newShard{s, checkpoint.TrimHorizon})
+		}
+	}
+	return out
+}
+
 // checkTiling returns an error unless the ranges cover every hash key once, as
 // the shards open at one moment do. Shards without ranges are not judged.
 func checkTiling(shards []Shard) error {
@@ -309,11 +353,12 @@ func (m *member) planSync(ctx context.Context, stream Stream, rows []Row, empty 
 		for _, r := range rows {
 			leased[r.Shard] = true
 		}
-		if err := checkRecreated(stream, shards, rows); err != nil {
+		if err := m.refuseRecreated(ctx, stream, shards, rows); err != nil {
 			return nil, err
 		}
 		m.removeGarbage(ctx, shards, rows)
-		return planRows(shards, leased, stream.Start)
+		plan, err := planRows(shards, leased, stream.Start)
+		return append(plan, orphans(shards, rows)...), err
 	}
 	if err := checkTiling(shards); err != nil {
 		return nil, fmt.Errorf("lease: shards of %s at its start: %w", stream.Name, err)
