@@ -122,8 +122,12 @@ func (l *lane) add(pr *Producer, e entry, data []byte, tags aggregation.Tags, ha
 		return len(l.sealed) == 1 || len(l.sealed) == pr.opts.CollectionMaxRecords, p
 	}
 	if p = l.open; p != nil {
-		if len(p.entries) < pr.opts.AggregationMaxRecords && p.add(e, data, tags, hash, cost) {
-			return false, p
+		if p.add(e, data, tags, hash, cost) {
+			full := len(p.entries) == pr.opts.AggregationMaxRecords
+			if full {
+				l.seal(pr, now)
+			}
+			return full, p
 		}
 		l.seal(pr, now)
 	}

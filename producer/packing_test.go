@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/producer"
@@ -98,6 +99,28 @@ func (c packingCase) run(t *testing.T) {
 	if ours > theirs {
 		t.Errorf("%d Kinesis records, the KPL makes %d", ours, theirs)
 	}
+}
+
+// An aggregate that has all the records it may have does not wait for another
+// one to find out.
+func TestFullCountLeavesAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(o *producer.Options) {
+			o.RecordMaxBufferedTime, o.RecordTTL, o.AggregationMaxRecords = time.Hour, 2*time.Hour, 10
+		})
+		w.sendMany(10)
+		time.Sleep(time.Second)
+		if s := w.Stats(); s.Stored != 10 || s.KinesisRecords != 1 {
+			t.Errorf("after a second of an hour: %+v", s)
+		}
+		w.sendMany(25)
+		time.Sleep(time.Second)
+		if s := w.Stats(); s.Stored != 30 || s.KinesisRecords != 3 {
+			t.Errorf("after 25 more: %+v", s)
+		}
+		w.close()
+	})
 }
 
 // No request is above the limits of PutRecords, no record above the stream's,
