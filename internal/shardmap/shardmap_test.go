@@ -1,8 +1,10 @@
 package shardmap
 
 import (
+	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -112,6 +114,39 @@ func TestMapFindsTheShard(t *testing.T) {
 		for i := range n {
 			r := m.At(i).Range
 			for _, k := range []HashKey{r.Start, r.End, r.Middle()} {
+				if got := m.Index(k); got != i {
+					t.Fatalf("n=%d: Index(%v) = %d, want %d", n, k, got, i)
+				}
+			}
+		}
+	}
+}
+
+// Whatever was split and merged, and however unevenly, a key is found where it
+// lies.
+func TestUnevenMapFindsEveryKey(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for n := 1; n < 40; n++ {
+		starts := []HashKey{{}}
+		for len(starts) < n {
+			starts = append(starts, HashKey{rng.Uint64() >> rng.IntN(64), rng.Uint64()})
+		}
+		slices.SortFunc(starts, HashKey.Compare)
+		var shards []Shard
+		for i, s := range starts {
+			r := Range{s, MaxHashKey}
+			if i+1 < n {
+				r.End = starts[i+1].Prev()
+			}
+			shards = append(shards, Shard{fmt.Sprint(i), r})
+		}
+		m, err := New(shards)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range shards {
+			for _, k := range []HashKey{s.Range.Start, s.Range.Middle(), s.Range.End} {
 				if got := m.Index(k); got != i {
 					t.Fatalf("n=%d: Index(%v) = %d, want %d", n, k, got, i)
 				}
