@@ -43,7 +43,7 @@ func checkRecreated(stream Stream, shards []Shard, rows []Row) error {
 		default:
 			continue
 		}
-		return fmt.Errorf("lease: %w: shard %s of %s %s: delete the table's leases or use another application name, to read the new stream from its start position",
+		return fmt.Errorf("%w: shard %s of %s %s: delete the table's leases or use another application name, to read the new stream from its start position",
 			ErrRecreated, s.ID, stream.Name, why)
 	}
 	return nil

@@ -398,6 +398,35 @@ func TestNothingIsStoredAfterTheRelease(t *testing.T) {
 	})
 }
 
+// A worker that was stopped went on fetching until its table had answered.
+func TestFetchingEndsAtOnceThoughTheTableHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Store: lease.NewMemoryStore(), id: "a", onWrite: func(lease.Write) {}}
+		c, err := lease.New(store, newStream(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var stopped time.Time // not changed once ctx has ended
+		var ended atomic.Int64
+		time.AfterFunc(5*time.Second, func() { store.pause(); stopped = time.Now(); stop() })
+		err = c.Run(ctx, func(fetch, _ context.Context, h *lease.Held) error {
+			<-fetch.Done()
+			ended.Add(1)
+			if late := time.Since(stopped); late > 0 {
+				t.Errorf("fetching of %s ended %v after the stop", h.Shard().ID, late)
+			}
+			return nil
+		})
+		if took := time.Since(stopped); err != nil || ended.Load() != 3 || took > failover {
+			t.Errorf("Run() = %v after %v, %d shards were held", err, took, ended.Load())
+		}
+		store.resume()
+		time.Sleep(time.Second) // what hung arrives
+	})
+}
+
 // An empty closed shard ended without its children ever starting (KCL pull request
 // 1319), and so did a lineage of such.
 func TestEmptyShardsLeadToTheirChildren(t *testing.T) {

@@ -35,7 +35,7 @@ func sameOwner(a, b string) bool {
 }
 
 func (m *member) sameID() error {
-	return fmt.Errorf("lease: WorkerID %q: %w: give each worker an id of its own", m.id, ErrSameID)
+	return fmt.Errorf("%w: WorkerID %q: give each worker an id of its own", ErrSameID, m.id)
 }
 
 // awaitOldRun makes sure that the leases in this worker's name are those of a run

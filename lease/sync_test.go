@@ -91,6 +91,88 @@ func TestPlanRows(t *testing.T) {
 	}
 }
 
+// Rows are "0f 1": an f says that the shard is finished.
+func rowsOf(shards []Shard, list string) (rows []Row) {
+	for _, f := range strings.Fields(list) {
+		r := Row{Checkpoint: checkpoint.At("7"), Shard: strings.TrimSuffix(f, "f")}
+		if r.Key = r.Shard; r.Shard != f {
+			r.Checkpoint = checkpoint.ShardEnd
+		}
+		for _, s := range shards {
+			if s.ID == r.Shard {
+				r.Parents = s.Parents
+			}
+			for _, p := range s.Parents {
+				if p == r.Shard {
+					r.Children = append(r.Children, s.ID)
+				}
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func TestOrphansAreWhatNobodyWouldBegin(t *testing.T) {
+	t.Parallel()
+	const merged = "0 1 2<0,1*"
+	tests := []struct{ graph, rows, want string }{
+		{"0 1<0* 2<0*", "0f 1", "2"},
+		{"0 1<0* 2<0*", "0f", "1 2"},
+		{"0 1<0* 2<0*", "0", ""},       // they are made when 0 is finished
+		{"0 1<0* 2<0*", "", ""},        // a table without rows begins elsewhere
+		{"0 1<0* 2<0*", "1 2", ""},     // the row of 0 was removed
+		{"0 1<0 2<1*", "0f 2", ""},     // 1 was read to its end
+		{"0 1<0 2<1 3<2*", "0f 3", ""}, // and so was all between
+		{"0 1<0 2<1*", "0f", "1"},      // whose end makes 2
+		{merged, "0f 1f", "2"},
+		{merged, "0f 1", "2"},
+		{merged, "0f", ""},           // 1 gets its row first
+		{"1 2<0,1*", "0f 1f", "2"},   // 0 is trimmed
+		{"1 2<0,1*", "0f", ""},       // 1 has never been read
+		{"2<0,1*", "0f 1f", "2"},     // both are
+		{"0* 1<1* 2<2,0*", "0f", ""}, // lists that contradict themselves end all the same
+	}
+	for _, tt := range tests {
+		shards := graph(tt.graph)
+		var got []string
+		for _, s := range orphans(shards, rowsOf(shards, tt.rows)) {
+			if s.at != checkpoint.TrimHorizon {
+				t.Errorf("%s with rows %q: %s begins at %v", tt.graph, tt.rows, s.ID, s.at)
+			}
+			got = append(got, s.ID)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s with rows %q: %q, want %q", tt.graph, tt.rows, got, tt.want)
+		}
+	}
+}
+
+// Lineages are removed from their beginning, when all children have been read from.
+func TestRowsThatCanGo(t *testing.T) {
+	t.Parallel()
+	const g = "0 1<0 2<0* 3<1*"
+	for rows, want := range map[string]string{
+		"0f 1 2":     "0",
+		"0f 1":       "", // 2 has no row
+		"0 1 2":      "", // 0 is not finished
+		"0f 1f 2 3":  "0",
+		"1f 2 3":     "1",
+		"0f 1f 2f 3": "0", // 2 is finished and nobody needs its row, but it is open in the list
+	} {
+		list := rowsOf(graph(g), rows)
+		var got []string
+		for _, r := range list {
+			if removable(r, indexRows(list)) {
+				got = append(got, r.Shard)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("rows %q: %q can go, want %q", rows, got, want)
+		}
+	}
+}
+
 func TestPlanRowsRefusesAListThatContradictsItself(t *testing.T) {
 	t.Parallel()
 	if _, err := planRows(graph("0* 1<0* 2<0*"), nil, checkpoint.TrimHorizon); err == nil {
