@@ -67,9 +67,14 @@ func planRows(shards []Shard, leased map[string]bool, start checkpoint.Position)
 	}
 	var out []newShard
 	for _, id := range ids {
-		if at, ok := l.created[id]; ok {
-			out = append(out, newShard{l.shards[id], at})
+		at, ok := l.created[id]
+		if !ok {
+			continue
 		}
+		if at == checkpoint.Latest && slices.ContainsFunc(l.shards[id].Parents, func(p string) bool { return leased[p] }) {
+			at = checkpoint.TrimHorizon // it continues a shard that was read, and is past its retention
+		}
+		out = append(out, newShard{l.shards[id], at})
 	}
 	return out, nil
 }

@@ -91,6 +91,18 @@ func TestPlanRows(t *testing.T) {
 	}
 }
 
+// A fleet that was down while its shard was split, and until that shard was past its
+// retention, reads what is left of the children, whatever it began with.
+func TestChildrenOfATrimmedParentBeginAtTheirOldestRecord(t *testing.T) {
+	t.Parallel()
+	for leased, want := range map[string]checkpoint.Position{"0 1": checkpoint.TrimHorizon, "1": checkpoint.Latest} {
+		plan, err := planRows(graph("1* 2<0* 3<0*"), ids(leased), checkpoint.Latest)
+		if err != nil || len(plan) != 2 || plan[0].at != want || plan[1].at != want {
+			t.Errorf("with rows %s: %+v, %v; want both at %v", leased, plan, err, want)
+		}
+	}
+}
+
 // Rows are "0f 1": an f says that the shard is finished.
 func rowsOf(shards []Shard, list string) (rows []Row) {
 	for _, f := range strings.Fields(list) {
