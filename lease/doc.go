@@ -59,6 +59,11 @@
 // stops work at 9/10 F after it issued its last successful renewal, by its own
 // monotonic clock. A clock that runs 10 % wrong breaks nothing.
 //
+// No work ends while the store fails for less than 9/10 F - 2/5 F - F/40, 4.75 s by
+// default, whenever that begins, if the store then answers at once: what takes time
+// to answer takes it off. A longer outage ends the work in time, and it begins again
+// when the store is back.
+//
 // # Guarantees
 //
 // Every write of a row is conditional on what its writer saw ([Write.Apply]).
