@@ -3,7 +3,6 @@ package lease_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -16,15 +15,10 @@ import (
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
+	"github.com/kinesis-go/kinesis/internal/sim"
 	"github.com/kinesis-go/kinesis/kinesistest"
 	"github.com/kinesis-go/kinesis/lease"
 	"github.com/kinesis-go/kinesis/lease/dynamo"
-)
-
-var (
-	simSeed  = flag.Uint64("sim.seed", 0, "simulate this seed alone")
-	simSeeds = flag.Uint64("sim.seeds", 8, "simulate so many seeds")
-	simFirst = flag.Uint64("sim.first", 1, "simulate from this seed on")
 )
 
 // A simulation is a fleet with a schedule of what goes wrong, all of it made
@@ -52,39 +46,38 @@ type trouble struct {
 
 var errThrottled = errors.New("test: throttled")
 
+// simulate runs the simulation of a seed in the bubble of its caller.
 func simulate(t *testing.T, seed uint64) (trace []string) {
-	synctest.Test(t, func(t *testing.T) {
-		rnd := rand.New(rand.NewPCG(seed, 7))
-		store, closed := simStore(t, seed)
-		defer closed()
-		truth := newTruth(store, func(invariant, format string, args ...any) {
-			t.Errorf("%s violated at %s: %s", invariant, time.Now().Format("04:05.000"), fmt.Sprintf(format, args...))
-		})
-		s := &simulation{
-			fleet: newFleet(t, truth, newStream(1+rnd.IntN(24))), truth: truth,
-			rnd: rnd, seed: seed, faulty: seed%10 != 0, bad: make(map[string]trouble),
-		}
-		s.held = s.deliver
-		s.truth.open(s.pace(), s.stream.shards...)
-		s.tick = time.Duration(1+rnd.IntN(15)) * time.Second
-		foreign := s.addForeign()
-		for range 1 + rnd.IntN(6) {
-			s.join()
-		}
-		for end := time.Now().Add(6 * time.Minute); time.Now().Before(end); {
-			time.Sleep(time.Duration(1+rnd.IntN(20000)) * time.Millisecond)
-			s.disturb()
-		}
-		s.heal()
-		time.Sleep(2*time.Minute + s.tick)
-		s.checkRest()
-		s.checkReshard()
-		s.checkLeave()
-		s.truth.atRest(s.tick + 5*time.Second)
-		trace = s.trace()
-		s.end()
-		s.checkEnd(foreign)
+	rnd := rand.New(rand.NewPCG(seed, 7))
+	store, closed := simStore(t, seed)
+	defer closed()
+	truth := newTruth(store, func(invariant, format string, args ...any) {
+		t.Errorf("%s violated at %s: %s", invariant, time.Now().Format("04:05.000"), fmt.Sprintf(format, args...))
 	})
+	s := &simulation{
+		fleet: newFleet(t, truth, newStream(1+rnd.IntN(24))), truth: truth,
+		rnd: rnd, seed: seed, faulty: seed%10 != 0, bad: make(map[string]trouble),
+	}
+	s.held = s.deliver
+	s.truth.open(s.pace(), s.stream.shards...)
+	s.tick = time.Duration(1+rnd.IntN(15)) * time.Second
+	foreign := s.addForeign()
+	for range 1 + rnd.IntN(6) {
+		s.join()
+	}
+	for end := time.Now().Add(6 * time.Minute); time.Now().Before(end); {
+		time.Sleep(time.Duration(1+rnd.IntN(20000)) * time.Millisecond)
+		s.disturb()
+	}
+	s.heal()
+	time.Sleep(2*time.Minute + s.tick)
+	s.checkRest()
+	s.checkReshard()
+	s.checkLeave()
+	s.truth.atRest(s.tick + 5*time.Second)
+	trace = s.trace()
+	s.end()
+	s.checkEnd(foreign)
 	return trace
 }
 
@@ -460,21 +453,7 @@ func (s *simulation) checkEnd(foreign lease.Row) {
 
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	first, n := *simFirst, *simSeeds
-	if *simSeed != 0 {
-		first, n = *simSeed, 1
-	}
-	for seed := first; seed < first+n; seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			defer func() {
-				if t.Failed() {
-					t.Logf("again with: go test ./lease -run '^TestSimulation$' -sim.seed=%d", seed)
-				}
-			}()
-			simulate(t, seed)
-		})
-	}
+	sim.Run(t, 8, func(t *testing.T, seed sim.Seed) { simulate(t, uint64(seed)) })
 }
 
 func TestSimulationRepeatsItself(t *testing.T) {
@@ -482,7 +461,9 @@ func TestSimulationRepeatsItself(t *testing.T) {
 	for seed := uint64(1); seed <= 2; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			a, b := simulate(t, seed), simulate(t, seed)
+			var a, b []string
+			synctest.Test(t, func(t *testing.T) { a = simulate(t, seed) })
+			synctest.Test(t, func(t *testing.T) { b = simulate(t, seed) })
 			for i := range min(len(a), len(b)) {
 				if a[i] != b[i] {
 					t.Fatalf("line %d differs:\n%s\n%s", i, a[i], b[i])
