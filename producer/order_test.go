@@ -119,8 +119,9 @@ func TestOrderedSurvives(t *testing.T) {
 						t.Fatal(err)
 					}
 					w.Producer = p
-					tt.fault.Operation, tt.fault.Seed = "PutRecords", 1
-					w.srv.Inject(tt.fault)
+					fault := tt.fault
+					fault.Operation, fault.Seed = "PutRecords", 1
+					w.srv.Inject(fault)
 					for i := range 1000 {
 						if err := w.send(fmt.Sprint("key-", i%9), fmt.Sprintf("%05d", i)); err != nil {
 							t.Fatal(err)
