@@ -341,7 +341,9 @@ func TestGracefulStopHandsOver(t *testing.T) {
 		w.puts(100)
 		w.settle(10 * time.Second)
 		for _, d := range w.delivered {
-			if took := d.at.Sub(left); took > 2*time.Second {
+			// The lock, the assignment, its discovery and the first poll: each
+			// within its second.
+			if took := d.at.Sub(left); took > 4*time.Second {
 				t.Errorf("record %s read %v after the other worker left", d.data, took)
 				break
 			}
