@@ -167,8 +167,13 @@ func TestFullBufferIs503(t *testing.T) {
 		resp.Body.Close()
 	}
 	last, status := p.end(t)
-	if want := fmt.Sprintf("accepted %d, stored 0, not stored %d, unknown 0", accepted, accepted); last != want || status != 1 {
-		t.Errorf("it ends with %q and status %d, want %q and 1", last, status, want)
+	// A call that is under way when the time to drain is over leaves its records unknown.
+	var took, stored, refused, unknown int
+	if _, err := fmt.Sscanf(last, "accepted %d, stored %d, not stored %d, unknown %d", &took, &stored, &refused, &unknown); err != nil {
+		t.Fatalf("it ends with %q: %v", last, err)
+	}
+	if took != accepted || stored != 0 || refused+unknown != accepted || status != 1 {
+		t.Errorf("it ends with %q and status %d, want %d accepted, none stored, and 1", last, status, accepted)
 	}
 }
 
