@@ -47,6 +47,8 @@ type Batch struct {
 	// Behind is how far the reader was behind the newest record of the shard when
 	// the batch was fetched; 0 at the tip.
 	Behind time.Duration
+
+	mem *memory // what the records lie in
 }
 
 // Last returns the position of the batch's last record: checkpointing it says

@@ -165,6 +165,7 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 		}
 		err := s.settle(work, handle(work, s, h))
 		s.end()
+		s.letGo()
 		r.stop()
 		var fatal *optionsError
 		switch {

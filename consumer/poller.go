@@ -35,6 +35,7 @@ var readBackoff = pace.Backoff{Base: 250 * time.Millisecond, Max: 10 * time.Seco
 type page struct {
 	at       time.Time // when it was asked for
 	records  []types.Record
+	mem      *memory
 	behind   time.Duration
 	end      bool          // nothing follows: the shard is closed and read to its end
 	children []lease.Shard // with end

@@ -44,6 +44,7 @@ func startReader(run, fetch context.Context, alive func() error, p *poller, u un
 			select {
 			case r.pages <- pg:
 			case <-ctx.Done():
+				pg.mem.release()
 				return
 			}
 			if pg.end {
@@ -51,7 +52,11 @@ func startReader(run, fetch context.Context, alive func() error, p *poller, u un
 			}
 		}
 	})
-	r.stop = func() { cancel(); wg.Wait() }
+	r.stop = func() {
+		cancel()
+		wg.Wait()
+		r.unpack.drop()
+	}
 	return r
 }
 

@@ -31,6 +31,10 @@ type Shard struct {
 	// goroutine only.
 	ended bool
 
+	// inHand is that of the batch delivered last; used by the handler's goroutine
+	// only.
+	inHand *memory
+
 	mu        sync.Mutex
 	delivered checkpoint.Position // the newest record given to the handler
 	stored    checkpoint.Position // the newest position in the lease row
@@ -133,9 +137,13 @@ func (s *Shard) next(ctx context.Context, until time.Time) (*Batch, error) {
 	case s.ended:
 		return nil, io.EOF
 	}
+	s.letGo()
 	b, err := s.source.next(ctx, until)
 	if errors.Is(err, io.EOF) {
 		s.ended = true
+	}
+	if b != nil {
+		s.inHand = b.mem
 	}
 	if b != nil && len(b.Records) > 0 {
 		s.mu.Lock()
@@ -143,6 +151,13 @@ func (s *Shard) next(ctx context.Context, until time.Time) (*Batch, error) {
 		s.mu.Unlock()
 	}
 	return b, err
+}
+
+// letGo releases the batch delivered last: the handler asks for another, or has
+// returned.
+func (s *Shard) letGo() {
+	s.inHand.release()
+	s.inHand = nil
 }
 
 // storeDelivered stores that all that was delivered is done.

@@ -43,7 +43,7 @@ func (u *unpacker) load(pg page) { u.page, u.next = pg, 0 }
 
 // batch returns the next records of the page, nil if none are left.
 func (u *unpacker) batch() *Batch {
-	b := &Batch{Behind: u.page.behind, Records: u.room()}
+	b := &Batch{Behind: u.page.behind, Records: u.room(), mem: u.page.mem.retain()}
 	bytes := 0
 	for len(b.Records) < u.opts.MaxBatchRecords {
 		switch {
@@ -60,13 +60,20 @@ func (u *unpacker) batch() *Batch {
 			u.observe(bytes)
 			return b
 		default:
-			u.page.records, u.next = nil, 0 // lets the response go
+			b.mem.release()
+			u.drop()
 			u.exhausted()
 			return nil
 		}
 	}
 	u.observe(bytes)
 	return b
+}
+
+// drop lets the response go.
+func (u *unpacker) drop() {
+	u.page.mem.release()
+	u.page.records, u.page.mem, u.next = nil, nil, 0
 }
 
 // exhausted notes that all of the page was delivered.
