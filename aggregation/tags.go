@@ -10,6 +10,11 @@ import (
 	"unsafe"
 )
 
+// IDTag is the key of the tag that names its record, so that readers can tell a
+// record that was put twice from two records. Package producer writes it, package
+// consumer reads it; the KPL and the KCL know nothing of it.
+const IDTag = "record-id"
+
 // A Tag is a name and an optional value attached to a user record.
 type Tag struct {
 	Key   string
@@ -66,15 +71,39 @@ func (t Tags) All() iter.Seq[Tag] {
 	}
 }
 
+// Get returns the first tag with a key, and false if there is none.
+func (t Tags) Get(key string) (Tag, bool) {
+	b := t.bytes()
+	for i := 0; i < len(b); {
+		tag, v, next, f := nextField(b, i)
+		if f != noFault {
+			break
+		}
+		if tag == tagTag {
+			found, f := parseTag(b[:next], next-int(v))
+			if f != noFault {
+				break
+			}
+			if found.Key == key {
+				return found, true
+			}
+		}
+		i = next
+	}
+	return Tag{}, false
+}
+
 // Equal reports whether t and u hold the same tags in the same order.
 func (t Tags) Equal(u Tags) bool {
 	return slices.Equal(slices.Collect(t.All()), slices.Collect(u.All()))
 }
 
+func (t Tags) bytes() []byte { return unsafe.Slice(unsafe.StringData(t.fields), len(t.fields)) }
+
 // messages yields the bytes of each message Tag.
 func (t Tags) messages() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		b := unsafe.Slice(unsafe.StringData(t.fields), len(t.fields))
+		b := t.bytes()
 		for i := 0; i < len(b); {
 			tag, v, next, f := nextField(b, i)
 			if f != noFault || tag == tagTag && !yield(b[next-int(v):next]) {

@@ -44,6 +44,29 @@ func TestTagsEqual(t *testing.T) {
 	}
 }
 
+func TestTagsGet(t *testing.T) {
+	t.Parallel()
+	tags := mustTags(t, aggregation.Tag{Key: "a", Value: "1"}, aggregation.Tag{Key: "b"}, aggregation.Tag{Key: "a", Value: "2"})
+	a, err := aggregation.Decode(newAggregate(t, aggregation.Record{PartitionKey: "a", Tags: tags, Data: []byte("d")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tags := range map[string]aggregation.Tags{"made": tags, "decoded": collect(t, a)[0].Tags} {
+		if got, ok := tags.Get("a"); !ok || got.Value != "1" {
+			t.Errorf("%s: a is %v, %t; want the first of two", name, got, ok)
+		}
+		if got, ok := tags.Get("b"); !ok || got.HasValue {
+			t.Errorf("%s: b is %v, %t; want it without a value", name, got, ok)
+		}
+		if got, ok := tags.Get("c"); ok {
+			t.Errorf("%s: c is %v, want none", name, got)
+		}
+	}
+	if _, ok := (aggregation.Tags{}).Get(""); ok {
+		t.Error("the empty list has a tag")
+	}
+}
+
 func TestTagsStopEarly(t *testing.T) {
 	t.Parallel()
 	for tag := range mustTags(t, aggregation.Tag{Key: "a"}, aggregation.Tag{Key: "b"}).All() {

@@ -13,7 +13,7 @@ import (
 )
 
 // IDTag is the key of the tag that carries a record's ID.
-const IDTag = "record-id"
+const IDTag = aggregation.IDTag
 
 const maxIDBytes = 256
 
