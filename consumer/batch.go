@@ -3,8 +3,22 @@ package consumer
 import (
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/checkpoint"
 )
+
+// An Origin is where records come from. Records share it, so it is not to be
+// changed.
+type Origin struct {
+	// Stream is the stream's name, ShardID the shard's id.
+	Stream, ShardID string
+
+	// EncryptionType is how Kinesis keeps the record: KMS, NONE, or empty if it
+	// did not say. The data arrives decrypted.
+	EncryptionType types.EncryptionType
+}
 
 // A Record is one user record: what the application put, taken out of its
 // aggregate if it was in one.
@@ -13,6 +27,10 @@ import (
 // That memory is never written again, so a record may be kept; it then keeps the
 // whole response it came in from being freed.
 type Record struct {
+	// Origin is set in every record that was read. A test that makes its own
+	// records sets it where the code tested looks at it.
+	*Origin
+
 	// Data is the payload, never nil, at most 10 MiB.
 	Data []byte
 
@@ -23,6 +41,14 @@ type Record struct {
 	// ExplicitHashKey is the decimal hash key the producer gave the record, empty
 	// if it gave none. Kinesis tells it only for records inside an aggregate.
 	ExplicitHashKey string
+
+	// ID is what the producer named the record, to tell repeats of it from others:
+	// the first of its tags [aggregation.IDTag]. Empty if it has none.
+	ID string
+
+	// Tags are what the producer attached to the record in its aggregate, that of
+	// the ID among them. The producers of the KPL attach none.
+	Tags aggregation.Tags
 
 	// Position is where the record stands in its shard, for [Shard.Checkpoint].
 	Position checkpoint.Position
@@ -35,8 +61,8 @@ type Record struct {
 	Aggregated bool
 
 	// OutOfRange says that a Java reader would have dropped the record, because a
-	// record of its aggregate belongs to another shard. It appears only with
-	// [Options.DeliverOutOfRange].
+	// record of its aggregate, this one or another, belongs to another shard. It
+	// appears only with [Options.DeliverOutOfRange].
 	OutOfRange bool
 }
 

@@ -62,6 +62,50 @@ func BenchmarkUnpack(b *testing.B) {
 	}
 }
 
+// BenchmarkUnpackOpened measures the same without the digest and the check of
+// the aggregate: what each of its records costs on its way into a batch.
+func BenchmarkUnpackOpened(b *testing.B) {
+	for _, bb := range []struct {
+		name string
+		tags []aggregation.Tag
+	}{
+		{"bare", nil},
+		{"with an id", []aggregation.Tag{{Key: aggregation.IDTag, Value: "7NHQ3DW5PZKTQHGEXAMPLE2A4B-1k"}}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			tags, err := aggregation.NewTags(bb.tags...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := aggregation.NewEncoder(10 << 20)
+			for i := range 10_000 {
+				if err := e.Append(aggregation.Record{PartitionKey: fmt.Sprint("key", i%100), Data: make([]byte, 100), Tags: tags}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			data, err := e.Seal()
+			if err != nil {
+				b.Fatal(err)
+			}
+			agg, err := aggregation.Decode(data)
+			if err != nil {
+				b.Fatal(err)
+			}
+			o := defaults()
+			u := &unpacker{opts: &o, observe: func(int) {}}
+			first := wireRecord("1", "a", data)
+			b.ReportAllocs()
+			for b.Loop() {
+				u.openAggregate(&first, agg, false)
+				if batch := u.batch(); len(batch.Records) != 10_000 {
+					b.Fatalf("%d records, want 10000", len(batch.Records))
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/record")
+		})
+	}
+}
+
 // BenchmarkEachRecord measures what EachRecord adds to a call of the function.
 func BenchmarkEachRecord(b *testing.B) {
 	batch := &Batch{Records: make([]Record, 10_000)}

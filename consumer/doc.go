@@ -98,6 +98,6 @@
 // applications together; a call returns at most 10,000 records and 10 MiB
 // (https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html).
 // Memory is, for each shard held, at most two such pages (the one being handled
-// and the one ahead), the [Record] values of one batch, about 120 bytes each, and
+// and the one ahead), the [Record] values of one batch, about 150 bytes each, and
 // while a page arrives the text of the response, a third larger than the page.
 package consumer

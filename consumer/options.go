@@ -28,7 +28,8 @@ type Options struct {
 	MaxBatchRecords int
 
 	// Deaggregate delivers the user records inside aggregates. Default true;
-	// without it an aggregate is delivered as the one record Kinesis stored.
+	// without it an aggregate is delivered as the one record Kinesis stored, at the
+	// position of the last record in it, also if some of them were done before.
 	Deaggregate bool
 
 	// DeliverOutOfRange delivers aggregates that hold a record of another shard,

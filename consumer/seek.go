@@ -52,7 +52,7 @@ func (s *seeker) before(ctx context.Context, t time.Time) (checkpoint.Position, 
 			if position(r).Compare(edge) >= 0 {
 				return false
 			}
-			last = wholePosition(r)
+			last = wholePosition(new(aggregation.Decoder), r)
 			return true
 		})
 		if err != nil {
@@ -70,9 +70,8 @@ func at(t time.Time) *kinesis.GetShardIteratorInput {
 }
 
 // wholePosition returns the position of the last user record in r.
-func wholePosition(r *types.Record) checkpoint.Position {
+func wholePosition(d *aggregation.Decoder, r *types.Record) checkpoint.Position {
 	p := position(r)
-	var d aggregation.Decoder
 	if agg, err := d.Decode(r.Data); err == nil {
 		p.SubSequenceNumber = int64(max(agg.Len()-1, 0))
 	}

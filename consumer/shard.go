@@ -57,13 +57,22 @@ type batchSource interface {
 // NewShard returns a Shard for a handler's unit test, without a stream or a
 // lease: it yields batches and then ends with end, nil meaning the end of the
 // shard (see [Shard.Batches] for the others). store is called with each position
-// [Shard.Checkpoint] accepts; nil accepts them all.
+// [Shard.Checkpoint] accepts; nil accepts them all. Records without an [Origin]
+// are given that of the shard.
 func NewShard(stream, shardID string, batches []*Batch, end error, store func(context.Context, checkpoint.Position) error) *Shard {
 	if store == nil {
 		store = func(context.Context, checkpoint.Position) error { return nil }
 	}
 	if end == nil {
 		end = io.EOF
+	}
+	origin := &Origin{Stream: stream, ShardID: shardID}
+	for _, b := range batches {
+		for i := range b.Records {
+			if b.Records[i].Origin == nil {
+				b.Records[i].Origin = origin
+			}
+		}
 	}
 	return &Shard{
 		stream: stream, id: shardID, store: store, failed: func(CheckpointFailedInfo) {},

@@ -25,9 +25,10 @@ type unpacker struct {
 	observe         func(bytes int) // told of every batch's payload
 	reached         func(time.Time) // told how far reading has got; may be nil
 
-	page  page
-	next  int // record of the page to open next
-	codec aggregation.Decoder
+	page   page
+	next   int // record of the page to open next
+	codec  aggregation.Decoder
+	origin *Origin // of the record before
 
 	// The aggregate being taken apart, if open is set.
 	open   bool
@@ -54,7 +55,7 @@ func (u *unpacker) batch() *Batch {
 			u.next++
 			if !u.enter(raw) {
 				u.density = 1
-				bytes += u.add(b, plain(raw))
+				bytes += u.plain(b, raw)
 			}
 		case len(b.Records) > 0:
 			u.observe(bytes)
@@ -121,10 +122,24 @@ func (u *unpacker) enter(raw *types.Record) bool {
 		u.skip(raw, agg.Len())
 		return true
 	}
+	u.openAggregate(raw, agg, outside)
+	return true
+}
+
+// openAggregate makes agg, which came in raw, the one being taken apart.
+func (u *unpacker) openAggregate(raw *types.Record, agg aggregation.Aggregate, outside bool) {
 	u.open, u.cursor = true, agg.Cursor()
 	u.left, u.density = agg.Len(), agg.Len()
-	u.outer = Record{Position: position(raw), Arrived: aws.ToTime(raw.ApproximateArrivalTimestamp), Aggregated: true, OutOfRange: outside}
-	return true
+	u.outer = u.shared(raw)
+	u.outer.Aggregated, u.outer.OutOfRange = true, outside
+}
+
+// shared returns what all that came in raw has in common.
+func (u *unpacker) shared(raw *types.Record) Record {
+	if u.origin == nil || u.origin.EncryptionType != raw.EncryptionType {
+		u.origin = &Origin{Stream: u.stream, ShardID: u.shardID, EncryptionType: raw.EncryptionType}
+	}
+	return Record{Origin: u.origin, Position: position(raw), Arrived: aws.ToTime(raw.ApproximateArrivalTimestamp)}
 }
 
 func (u *unpacker) malformed(raw *types.Record, err error) {
@@ -139,10 +154,17 @@ func (u *unpacker) inner(b *Batch) (bytes int) {
 		return 0
 	}
 	u.left--
-	r := u.outer
+	u.outer.Position.SubSequenceNumber = int64(sub)
+	if u.doneBefore(u.outer.Position) {
+		return 0
+	}
+	r := b.add(&u.outer)
 	r.Data, r.PartitionKey, r.ExplicitHashKey = a.Data, a.PartitionKey, a.ExplicitHashKey
-	r.Position.SubSequenceNumber = int64(sub)
-	return u.add(b, r)
+	if a.Tags != (aggregation.Tags{}) { // few have any
+		id, _ := a.Tags.Get(aggregation.IDTag)
+		r.Tags, r.ID = a.Tags, id.Value
+	}
+	return len(r.Data)
 }
 
 // skip reports an aggregate that is not delivered, unless that was done before.
@@ -158,31 +180,45 @@ func (u *unpacker) skip(raw *types.Record, records int) {
 	})
 }
 
-// plain makes a user record of a Kinesis record.
-func plain(raw *types.Record) Record {
-	r := Record{
-		Data: raw.Data, PartitionKey: aws.ToString(raw.PartitionKey),
-		Position: position(raw), Arrived: aws.ToTime(raw.ApproximateArrivalTimestamp),
+// plain adds a Kinesis record as one user record.
+func (u *unpacker) plain(b *Batch, raw *types.Record) (bytes int) {
+	shared := u.shared(raw)
+	if !u.opts.Deaggregate {
+		// Behind all that is in it, so that a reader that takes aggregates apart
+		// and one that does not can go on from each other's positions.
+		shared.Position = wholePosition(&u.codec, raw)
 	}
-	if r.Data == nil {
+	if u.doneBefore(shared.Position) {
+		return 0
+	}
+	r := b.add(&shared)
+	r.PartitionKey = aws.ToString(raw.PartitionKey)
+	if r.Data = raw.Data; r.Data == nil {
 		r.Data = []byte{}
 	}
-	return r
+	return len(r.Data)
 }
 
 func position(raw *types.Record) checkpoint.Position {
 	return checkpoint.At(aws.ToString(raw.SequenceNumber))
 }
 
-// add appends a record unless it was done before. Only the first records of a
-// tenure can be: positions rise, so one that is new ends the question.
-func (u *unpacker) add(b *Batch, r Record) (bytes int) {
-	if u.after.IsRecord() {
-		if r.Position.Compare(u.after) <= 0 {
-			return 0
-		}
-		u.after = checkpoint.Position{}
+// doneBefore reports whether the record at p was done before. Only the first
+// records of a tenure can be: positions rise, so one that is new ends the
+// question.
+func (u *unpacker) doneBefore(p checkpoint.Position) bool {
+	if !u.after.IsRecord() {
+		return false
 	}
-	b.Records = append(b.Records, r)
-	return len(r.Data)
+	if p.Compare(u.after) <= 0 {
+		return true
+	}
+	u.after = checkpoint.Position{}
+	return false
+}
+
+// add appends a copy of shared and returns it, for what is the record's own.
+func (b *Batch) add(shared *Record) *Record {
+	b.Records = append(b.Records, *shared)
+	return &b.Records[len(b.Records)-1]
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/checkpoint"
@@ -78,6 +79,7 @@ func TestUnpackTakesAggregatesApart(t *testing.T) {
 	if b == nil || u.batch() != nil {
 		t.Fatal("want one batch")
 	}
+	from := &Origin{Stream: "clicks", ShardID: "shardId-000000000000"}
 	want := []Record{
 		{Data: []byte("x"), PartitionKey: "plain", Position: checkpoint.At("10"), Arrived: arrived},
 		{Data: []byte("0"), PartitionKey: "k0", Position: checkpoint.Position{SequenceNumber: "11"}, Arrived: arrived, Aggregated: true},
@@ -85,13 +87,51 @@ func TestUnpackTakesAggregatesApart(t *testing.T) {
 		{Data: []byte("2"), PartitionKey: "k2", Position: checkpoint.Position{SequenceNumber: "11", SubSequenceNumber: 2}, Arrived: arrived, Aggregated: true},
 		{Data: []byte{}, Position: checkpoint.At("12")},
 	}
-	for i, r := range b.Records {
-		if fmt.Sprintf("%#v", r) != fmt.Sprintf("%#v", want[i]) {
-			t.Errorf("record %d:\n got %#v\nwant %#v", i, r, want[i])
-		}
+	for i := range want {
+		want[i].Origin = from
+	}
+	if diff := cmp.Diff(want, b.Records); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
 	}
 	if len(b.Records) != len(want) || b.Behind != 3*time.Second || *bytes != 4 {
 		t.Errorf("%d records, behind %v, %d bytes; want %d, 3s, 4", len(b.Records), b.Behind, *bytes, len(want))
+	}
+}
+
+// What a producer attaches to a record reaches the handler, and what the service
+// says of it.
+func TestUnpackTellsAllThereIsToARecord(t *testing.T) {
+	t.Parallel()
+	tags, err := aggregation.NewTags(aggregation.Tag{Key: "trace", Value: "7"}, aggregation.Tag{Key: aggregation.IDTag, Value: "order-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := aggregation.NewEncoder(1 << 20)
+	for _, r := range []aggregation.Record{{PartitionKey: "a", ExplicitHashKey: "42", Tags: tags}, {PartitionKey: "b"}} {
+		if err := e.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := e.Seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, clear, silent := wireRecord("1", "a", data), wireRecord("2", "p", nil), wireRecord("3", "p", nil)
+	raw.EncryptionType, clear.EncryptionType = types.EncryptionTypeKms, types.EncryptionTypeNone
+	u, _ := testUnpacker(Options{Deaggregate: true})
+	u.load(page{records: []types.Record{raw, clear, silent}})
+	got := u.batch().Records
+
+	if r := got[0]; r.ID != "order-1" || !r.Tags.Equal(tags) || r.ExplicitHashKey != "42" {
+		t.Errorf("id %q, tags %v, explicit hash key %q; want order-1, both tags, 42", r.ID, slices.Collect(r.Tags.All()), r.ExplicitHashKey)
+	}
+	if r := got[1]; r.ID != "" || r.Tags != (aggregation.Tags{}) || r.ExplicitHashKey != "" {
+		t.Errorf("the record without tags has the id %q, tags %v, explicit hash key %q", r.ID, slices.Collect(r.Tags.All()), r.ExplicitHashKey)
+	}
+	for i, want := range []types.EncryptionType{"KMS", "KMS", "NONE", ""} {
+		if r := got[i]; r.Stream != "clicks" || r.ShardID != "shardId-000000000000" || r.EncryptionType != want {
+			t.Errorf("record %d comes from %+v, want encryption %q", i, *r.Origin, want)
+		}
 	}
 }
 
@@ -123,6 +163,31 @@ func TestUnpackResumesInsideAnAggregate(t *testing.T) {
 		{checkpoint.At("7"), "[]"},
 	} {
 		u, _ := testUnpacker(Options{Deaggregate: true})
+		u.after = tt.after
+		if got := fmt.Sprint(unpackAll(u, wireRecord("5", "p", nil), aggregate(t, "6", 3), wireRecord("7", "p", nil))); got != tt.want {
+			t.Errorf("after %v: got %v, want %v", tt.after, got, tt.want)
+		}
+	}
+}
+
+// An application that stops taking aggregates apart does not lose the rest of one
+// of which it had done a part, and can store that it has done it.
+func TestUnpackDeliversTheRestOfAnAggregateWhole(t *testing.T) {
+	t.Parallel()
+	in6 := func(sub int64) checkpoint.Position {
+		return checkpoint.Position{SequenceNumber: "6", SubSequenceNumber: sub}
+	}
+	for _, tt := range []struct {
+		after checkpoint.Position
+		want  string
+	}{
+		{checkpoint.At("5"), "[[6+2 7]]"},
+		{in6(0), "[[6+2 7]]"},
+		{in6(1), "[[6+2 7]]"},
+		{in6(2), "[[7]]"},
+		{in6(99), "[[7]]"},
+	} {
+		u, _ := testUnpacker(Options{})
 		u.after = tt.after
 		if got := fmt.Sprint(unpackAll(u, wireRecord("5", "p", nil), aggregate(t, "6", 3), wireRecord("7", "p", nil))); got != tt.want {
 			t.Errorf("after %v: got %v, want %v", tt.after, got, tt.want)
@@ -173,7 +238,7 @@ func TestUnpackDeliversMalformedAggregatesWhole(t *testing.T) {
 	if len(reported) != 1 || !errors.As(reported[0], &me) || me.Reason != aggregation.ReasonDigest {
 		t.Errorf("reported %v, want one digest mismatch", reported)
 	}
-	if u, _ := testUnpacker(Options{}); fmt.Sprint(unpackAll(u, aggregate(t, "3", 2))) != "[[3]]" {
+	if u, _ := testUnpacker(Options{}); fmt.Sprint(unpackAll(u, aggregate(t, "3", 2))) != "[[3+1]]" {
 		t.Error("Deaggregate=false took an aggregate apart")
 	}
 }
