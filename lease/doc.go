@@ -61,8 +61,8 @@
 //
 // No work ends while the store fails for less than 9/10 F - 2/5 F - F/40, 4.75 s by
 // default, whenever that begins, if the store then answers at once: what takes time
-// to answer takes it off. A longer outage ends the work in time, and it begins again
-// when the store is back.
+// to answer takes it off. Of an outage that begins just after a renewal it is 7/8 F.
+// A longer one ends the work in time, and it begins again when the store is back.
 //
 // # Guarantees
 //

@@ -317,9 +317,10 @@ func (m *member) tellBad(bad []*RowError) {
 }
 
 // discovers reports whether somebody else can give this worker a lease: the
-// leader, or as leader's another worker that stops.
+// leader, or as leader's another worker that stops. That one may have removed its
+// worker row long before its last work is done.
 func (m *member) discovers() bool {
-	return !m.lead.leading || len(m.observer.workers) > 1
+	return !m.lead.leading || m.observer.company
 }
 
 // discover looks for leases that were assigned to this worker, and for held ones

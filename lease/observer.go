@@ -15,6 +15,7 @@ type observer struct {
 	rows    map[string]*rowView
 	workers map[string]*workerView
 	lock    lockView
+	company bool // somebody else has a worker row or an unfinished lease
 }
 
 type rowView struct {
@@ -76,6 +77,9 @@ func (o *observer) observe(now time.Time, snap *Snapshot) {
 	o.judgeWorkers(now, snap.Rows, signs)
 	o.judgeCosts(now, snap.Rows)
 	o.judgePrices(o.active(now))
+	o.company = len(o.workers) > 1 || slices.ContainsFunc(snap.Rows, func(r Row) bool {
+		return r.Reader() != "" && r.Reader() != o.me && !r.Finished()
+	})
 	o.last = now
 }
 

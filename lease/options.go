@@ -117,7 +117,10 @@ func reservedKey(key string) bool {
 // of the last renewal that succeeded. A try that fails is made again, the sooner
 // the less time is left (try, again): in the end every F/40. So an outage is at its
 // worst when it begins just before a renewal is due, and even then one that is
-// shorter than 9/10 F - 2/5 F - F/40 is not noticed by any handler.
+// shorter than 9/10 F - 2/5 F - F/40 is not noticed by any handler; one that begins
+// just after a renewal, if it is shorter than 9/10 F - F/40. The tenth of F between
+// the end of the work and the earliest expiry is for clocks: some are made to run up
+// to 8 % fast or slow while they are corrected (chrony's maxslewrate).
 //
 // An observer reads the table every F/3 while nothing changes, so that the counter
 // of a dead owner was seen at most F/3 after its last renewal; it is judged at
@@ -125,7 +128,9 @@ func reservedKey(key string) bool {
 // leader lock follows the same course.
 //
 // DynamoDB is billed by these numbers. With a renewal every third of F, as the
-// KCL has it, there would be nothing to pay the quick discovery with.
+// KCL has it, there would be nothing to pay the quick discovery with; every 3/8 F,
+// small fleets already cost more than the bound of their test (484 units of 465 for
+// two workers with four leases).
 type timing struct {
 	failover time.Duration
 	renew    time.Duration // between renewals of a lease

@@ -87,3 +87,29 @@ type position int
 func (p position) at() checkpoint.Position {
 	return checkpoint.At(shardID(1000 + int(p))[len("shardId-"):])
 }
+
+// An outage that begins just after a renewal may be longer, up to the time for one
+// more try.
+func TestOutageJustAfterARenewalMayBeLonger(t *testing.T) {
+	t.Parallel()
+	for name, begin := range outages {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				holdOne(t, func(store *faulty, _, work context.Context, h *lease.Held) {
+					time.Sleep(failover)
+					if err := h.Checkpoint(work, checkpoint.At("1")); err != nil { // counts as a renewal
+						t.Fatal(err)
+					}
+					end := begin(store)
+					time.Sleep(failover*7/8 - 25*time.Millisecond)
+					end()
+					time.Sleep(failover)
+					if work.Err() != nil {
+						t.Errorf("it ended the work: %v", context.Cause(work))
+					}
+				})
+			})
+		})
+	}
+}

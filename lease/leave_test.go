@@ -1,0 +1,49 @@
+package lease_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kinesis-go/kinesis/lease"
+)
+
+// A worker that stops gives its leases to the one that stays, which has them
+// within a second of the moment the last work is done, however long that took: it
+// may have become the leader, and the only one with a worker row, long before.
+func TestLeaseOfAWorkerThatTakesItsTimeToStopIsFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	for drain := time.Duration(0); drain < 20*time.Second; drain += 1300 * time.Millisecond {
+		t.Run(drain.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, lease.NewMemoryStore(), newStream(2))
+				defer f.end()
+				var done, begun time.Time
+				f.held = func(w *worker, fetch, work context.Context, h *lease.Held) error {
+					begun = time.Now()
+					drop, ok := f.take(w, work, h)
+					if !ok {
+						return nil
+					}
+					defer drop()
+					<-fetch.Done()
+					if w.id == "a" {
+						time.Sleep(drain)
+						done = time.Now()
+					}
+					return nil
+				}
+				a := f.start("a")
+				f.start("b")
+				time.Sleep(time.Minute)
+				f.leave(a)
+				time.Sleep(failover)
+				if f.counts()["b"] != 2 || begun.Sub(done) > time.Second {
+					t.Errorf("b holds %v, the last one %v after a was done, want 2 within 1s", f.counts(), begun.Sub(done))
+				}
+			})
+		})
+	}
+}
