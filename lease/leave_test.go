@@ -47,3 +47,45 @@ func TestLeaseOfAWorkerThatTakesItsTimeToStopIsFoundAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// A hold that ends with Run's context, before the loop has seen that it ended,
+// hands its lease over like any other.
+func TestLeaseIsHandedOverAlsoIfTheHoldIsFirstToStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(2))
+		defer f.end()
+		var released []lease.ReleasedInfo
+		run := make(chan struct{})
+		f.held = func(w *worker, fetch, work context.Context, h *lease.Held) error {
+			if w.id == "a" {
+				<-run
+			} else {
+				<-fetch.Done()
+			}
+			return nil
+		}
+		a := f.start("a", func(o *lease.Options) {
+			o.Events.Released = func(i lease.ReleasedInfo) { released = append(released, i) }
+		})
+		f.start("b")
+		time.Sleep(time.Minute)
+		w := a.store
+		w.faults(nil, func(c storeCall) time.Duration { // the loop is in a call of the store
+			if c.op == "owned" || c.op == "snapshot" {
+				return 300 * time.Millisecond
+			}
+			return 0
+		})
+		time.Sleep(time.Second)
+		a.stop()
+		close(run)
+		if err := <-a.done; err != nil {
+			t.Error(err)
+		}
+		delete(f.workers, "a")
+		if len(released) != 1 || released[0].To != "b" || released[0].Reason != lease.ReasonStopping {
+			t.Errorf("released %+v, want one to b because a stops", released)
+		}
+	})
+}

@@ -46,6 +46,9 @@ type member struct {
 
 	loopWake, guardWake chan struct{}
 
+	// over is closed when Run's context ends, which hold may know before the loop.
+	over <-chan struct{}
+
 	leases sync.WaitGroup // goroutines that tend leases
 	duties sync.WaitGroup // the guard and the leader's long jobs
 
@@ -82,6 +85,7 @@ func newMember(c *Coordinator, hold func(fetch, work context.Context, h *Held) e
 }
 
 func (m *member) run(ctx context.Context) error {
+	m.over = ctx.Done()
 	if err := m.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -507,13 +511,20 @@ func (m *member) findSuccessors(ctx context.Context, held map[string]*Held) map[
 	return planLeave(now, m.observer, &snap, m.id, slices.Sorted(maps.Keys(held)))
 }
 
+// stops reports whether this worker stops, or is about to.
+func (m *member) stops() bool {
+	select {
+	case <-m.over:
+		return true
+	default:
+		return m.isStopping()
+	}
+}
+
 // successor returns who is to have the lease when it is released: nobody unless
 // this worker stops.
 func (m *member) successor(key string) string {
-	m.mu.Lock()
-	stopping := m.stopping
-	m.mu.Unlock()
-	if !stopping {
+	if !m.stops() {
 		return ""
 	}
 	<-m.successors.ready

@@ -133,7 +133,7 @@ func (h *Held) release(ctx context.Context, cause error) {
 		}
 		if seen.Leaving != "" {
 			to, reason = seen.Owner, ReasonHandover
-		} else if h.m.isStopping() {
+		} else if h.m.stops() {
 			reason = ReasonStopping
 		}
 		return Write{Op: Release, Seen: seen, Owner: to}.Explained(time.Now(), reason), nil
