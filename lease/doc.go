@@ -53,6 +53,11 @@
 // then the next one begins. Each move has a [Reason], in [Events.Assigned], in the
 // log and in the row.
 //
+// That is the way of KCL 3. A [Store] whose table belongs to an older version says
+// so ([Phase]), at any time: then each worker takes leases for itself until it has
+// its part, also from live ones, which find out at their next renewal, and
+// leads if a shuffle with a fixed seed puts it first.
+//
 // Nobody compares clocks. A lease is taken for dead if its counter was seen
 // unchanged for the failover time F on the clock of the one who looks, and
 // time in which that one could not look does not count. The owner for its part
@@ -67,7 +72,7 @@
 // # Guarantees
 //
 // Every write of a row is conditional on what its writer saw ([Write.Apply]).
-// While the leader is of this library, two workers never both believe that they
+// While the leader is of this library, and leads by the lock, two workers never both believe that they
 // hold a lease: it takes a lease only if the counter is still the one that did
 // not change. Other leaders may take one without waiting; then the former
 // owner finds out at its next renewal, at most 2/5 F later. In every case no

@@ -206,6 +206,10 @@ const (
 // nothing is left to do.
 func (m *member) rule(ctx, base context.Context, now time.Time, snap *Snapshot) (settled bool) {
 	settled = m.syncIfNeeded(ctx, now, snap)
+	if m.taking() {
+		m.removeFinished(ctx, snap)
+		return settled
+	}
 	moves := planMoves(now, m.observer, snap, m.options.bounds())
 	if m.isStopping() {
 		return true

@@ -35,6 +35,7 @@ type member struct {
 	streams  []Stream
 	observer *observer
 	lead     leadership
+	phase    Phase
 	due      schedule
 	ticks    uint64          // counts the uses of jitter
 	runID    string          // of this run
@@ -68,7 +69,7 @@ type member struct {
 
 // schedule says when each thing is due next; the zero time is at once.
 type schedule struct {
-	report, watch, beat, discover, phase time.Time
+	report, watch, beat, discover, phase, steal time.Time
 }
 
 func newMember(c *Coordinator, hold func(fetch, work context.Context, h *Held) error) *member {
@@ -116,7 +117,7 @@ func (m *member) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("lease: ask the store for its phase: %w", err)
 	}
-	m.due.phase = nextPhase(phase)
+	m.enter(ctx, phase)
 	m.streams, err = m.source.Streams(ctx)
 	switch {
 	case err != nil:
@@ -171,7 +172,7 @@ func (m *member) loop(ctx, base context.Context) error {
 			return err
 		}
 		next := earlier(m.due.report, m.due.watch)
-		if m.lead.leading {
+		if m.lead.leading && m.byLock() {
 			next = earlier(next, m.due.beat)
 		}
 		if m.discovers() {
@@ -199,7 +200,7 @@ func (m *member) step(ctx, base context.Context) error {
 			return err
 		}
 	}
-	if m.lead.leading && !time.Now().Before(m.due.beat) {
+	if m.lead.leading && m.byLock() && !time.Now().Before(m.due.beat) {
 		m.heartbeat(ctx)
 	}
 	if m.takeLookNow() || !time.Now().Before(m.due.watch) {
@@ -224,26 +225,6 @@ func (m *member) takeLookNow() bool {
 	return look
 }
 
-func (m *member) askPhase(ctx context.Context) error {
-	var led time.Duration
-	if m.lead.leading {
-		led = time.Since(m.lead.since)
-	}
-	call, cancel := context.WithTimeout(ctx, m.timing.call)
-	defer cancel()
-	phase, err := m.store.Phase(call, Facts{Worker: m.id, Led: led})
-	switch {
-	case errors.Is(err, ErrUnsupported):
-		return fmt.Errorf("lease: phase of the store: %w", err)
-	case err != nil:
-		m.log.Warn("phase of the store not known", "error", err)
-		m.due.phase = time.Now().Add(m.timing.failover)
-		return nil
-	}
-	m.due.phase = nextPhase(phase)
-	return nil
-}
-
 // look reads the table, without the leases of other streams: they are left alone.
 func (m *member) look(ctx context.Context) (Snapshot, error) {
 	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
@@ -261,7 +242,7 @@ func (m *member) look(ctx context.Context) (Snapshot, error) {
 // watch reads the table and, as leader, acts on it. An error ends the run.
 func (m *member) watch(ctx, base context.Context) error {
 	began := time.Now()
-	if !m.lead.leading && !m.watches(began) {
+	if !m.lead.leading && m.byLock() && !m.watches(began) {
 		m.pollLock(ctx)
 		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
 		return nil
@@ -271,7 +252,7 @@ func (m *member) watch(ctx, base context.Context) error {
 		m.log.Warn("table not read", "error", err)
 		m.due.watch = began.Add(m.jitter("watch", m.timing.scan))
 		if m.lead.leading && began.Sub(m.observer.last) > m.timing.failover {
-			m.resign(ctx) // whoever can read it is to lead
+			m.stepDown(ctx) // whoever can read it is to lead
 		}
 		return nil
 	}
@@ -281,13 +262,20 @@ func (m *member) watch(ctx, base context.Context) error {
 	now := time.Now()
 	m.observer.observe(now, &snap)
 	m.tellBad(snap.Bad)
-	m.stand(ctx, now)
+	if m.byLock() {
+		m.stand(ctx, now)
+	} else {
+		m.electByShuffle(snap.Rows)
+	}
 	for _, row := range snap.Rows {
 		m.begin(base, row)
 	}
 	settled := true
 	if m.lead.leading {
 		settled = m.rule(ctx, base, now, &snap)
+	}
+	if m.taking() {
+		settled = m.takeLeases(ctx, base, now, &snap) && settled
 	}
 	// As leader the next look is when something can have to be done; a standby
 	// looks as often, so that what it knows is as fresh when it takes over.
@@ -324,7 +312,7 @@ func (m *member) tellBad(bad []*RowError) {
 // leader, or as leader's another worker that stops. That one may have removed its
 // worker row long before its last work is done.
 func (m *member) discovers() bool {
-	return !m.lead.leading || m.observer.company
+	return !m.taking() && (!m.lead.leading || m.observer.company)
 }
 
 // discover looks for leases that were assigned to this worker, and for held ones
@@ -486,7 +474,7 @@ func (m *member) leave(base context.Context) {
 	}
 	m.successors.to = m.findSuccessors(ctx, held)
 	close(m.successors.ready)
-	m.resign(ctx)
+	m.stepDown(ctx)
 }
 
 // successors says who gets the leases of a worker that stops. To is written
@@ -498,8 +486,8 @@ type successors struct {
 
 // findSuccessors spreads the held leases over the other workers.
 func (m *member) findSuccessors(ctx context.Context, held map[string]*Held) map[string]string {
-	if len(held) == 0 {
-		return nil
+	if len(held) == 0 || m.taking() {
+		return nil // who takes leases does not look whether it was given some
 	}
 	snap, err := m.look(ctx)
 	if err != nil {

@@ -29,6 +29,7 @@ type rowView struct {
 	// and idle that it has not: the counter is the one it was named with.
 	assigned, idle bool
 	missed         bool // it expired in this state, and its reader was told off
+	never          bool // it was free at the first sight, and is
 
 	rate    float64   // KiB/s, smoothed
 	rated   bool      // there ever was one
@@ -133,7 +134,7 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 		if v == nil {
 			v = &rowView{
 				owner: r.Owner, leaving: r.Leaving, counter: r.Counter,
-				since: now, pair: now, assigned: true,
+				since: now, pair: now, assigned: true, never: r.Owner == "",
 			}
 			v.observeRate(now, r.Throughput)
 			o.rows[r.Key] = v
@@ -144,7 +145,7 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 		if samePair && v.counter == r.Counter {
 			continue
 		}
-		v.since, v.missed = now, false
+		v.since, v.missed, v.never = now, false, false
 		v.observeRate(now, r.Throughput)
 		if samePair {
 			v.assigned, v.idle = false, false

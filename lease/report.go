@@ -54,6 +54,10 @@ func (m *member) report(ctx context.Context) error {
 	now := time.Now()
 	call, cancel := context.WithTimeout(ctx, m.timing.call)
 	defer cancel()
+	if m.phase.Quiet {
+		m.hideAway(call)
+		return nil
+	}
 	m.reporter.measure(call, now, m.options.Load)
 	row := m.reporter.row(now, m.id, m.runID, m.options.MaxLoad)
 	err := m.store.PutWorker(call, row)

@@ -79,26 +79,47 @@ type Facts struct {
 }
 
 // A Phase says by which rules the workers of a table live together. Tables of
-// older versions of the KCL go through phases; most stores have one for ever.
+// older versions of the KCL go through phases; most stores have one for ever, the
+// zero Phase.
 type Phase struct {
 	Assign AssignBy
 	Elect  ElectBy
 
+	// Quiet means that this worker may write no row but leases: others would
+	// stumble over it. It removes its own.
+	Quiet bool
+
 	// Again is when to ask next, 0 for never.
 	Again time.Duration
+
+	// Name says for people which phase it is. A change is logged.
+	Name string
 }
 
 // AssignBy says who assigns leases.
 type AssignBy int
 
-// AssignByLeader: the leader assigns all leases.
-const AssignByLeader AssignBy = 0
+const (
+	// AssignByLeader: the leader assigns all leases.
+	AssignByLeader AssignBy = iota
+
+	// AssignByTaking: each worker takes leases for itself until it has its part, as
+	// in KCL 2.x. A lease may be taken from a live worker then, which finds out at
+	// its next renewal.
+	AssignByTaking
+)
 
 // ElectBy says how the leader is elected.
 type ElectBy int
 
-// ElectByLock: the holder of the lock row leads.
-const ElectByLock ElectBy = 0
+const (
+	// ElectByLock: the holder of the lock row leads.
+	ElectByLock ElectBy = iota
+
+	// ElectByShuffle: of the workers that own leases the one leads that a shuffle
+	// with a fixed seed puts first, as in KCL 2.x. There is no lock.
+	ElectByShuffle
+)
 
 var (
 	// ErrNotFound means that there is no row with that key.

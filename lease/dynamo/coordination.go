@@ -8,18 +8,14 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/kinesis-go/kinesis/lease"
 )
 
-// The rows of one kind each.
-const (
-	lockKey  = "Leader"
-	phaseKey = "Migration3.0"
-)
+// lockKey is the key of the leader lock.
+const lockKey = "Leader"
 
 // The attributes of a worker's row.
 const (
@@ -31,10 +27,22 @@ const (
 	attrProperties     = "properties"
 )
 
-// PutWorker implements [lease.Store].
+// PutWorker implements [lease.Store]: in the table where the layout has the rows of
+// workers.
 func (s *Store) PutWorker(ctx context.Context, w lease.Worker) error {
+	l, err := s.layoutNow(ctx)
+	if err != nil {
+		return err
+	}
+	if !l.single() && !l.workers {
+		// In the lease table a worker of KCL 2.x would stumble over it.
+		return fmt.Errorf("dynamo: write the row of worker %q: table %s: %w", w.ID, s.legacyWorkers().table, errNotYet)
+	}
+	at := s.workerPlace(l)
 	x := newExpression()
-	x.require(x.missing(attrKey) + " OR " + x.equals(attrType, str(typeWorker)))
+	if at == s.leases() {
+		x.require(x.missing(attrKey) + " OR " + x.equals(attrType, str(typeWorker)))
+	}
 	x.set(attrType, str(typeWorker))
 	x.set(attrUpdated, num(w.Updated.Unix()))
 	x.set(attrMetrics, encodeLists(w.Metrics))
@@ -52,38 +60,49 @@ func (s *Store) PutWorker(ctx context.Context, w lease.Worker) error {
 		}
 		x.set(attrProperties, &types.AttributeValueMemberM{Value: properties})
 	}
-	_, err := gated(ctx, s, writing, urgent, w.ID, s.client.UpdateItem, &dynamodb.UpdateItemInput{
-		TableName: &s.table, Key: keyOf(w.ID), ConditionExpression: x.condition(), UpdateExpression: x.update(),
+	_, err = gated(ctx, s, writing, urgent, w.ID, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &at.table, Key: at.keyOf(w.ID), ConditionExpression: x.condition(), UpdateExpression: x.update(),
 		ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 	})
 	switch {
 	case refused(err):
-		return fmt.Errorf("dynamo: worker %q in %s: %w", w.ID, s.table, lease.ErrWorkerID)
+		return fmt.Errorf("dynamo: worker %q in %s: %w", w.ID, at.table, lease.ErrWorkerID)
 	case err != nil:
-		return fmt.Errorf("dynamo: write the row of worker %q in %s: %w", w.ID, s.table, err)
+		return fmt.Errorf("dynamo: write the row of worker %q in %s: %w", w.ID, at.table, err)
 	}
 	return nil
 }
 
-// DeleteWorker implements [lease.Store].
+// DeleteWorker implements [lease.Store]: in each table that can have the row.
 func (s *Store) DeleteWorker(ctx context.Context, seen lease.Worker) error {
-	x := newExpression()
-	x.require(x.exists(attrKey))
-	x.require(x.equals(attrUpdated, num(seen.Updated.Unix())))
-	_, err := gated(ctx, s, writing, urgent, seen.ID, s.client.DeleteItem, &dynamodb.DeleteItemInput{
-		TableName: &s.table, Key: keyOf(seen.ID), ConditionExpression: x.condition(),
-		ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
-	})
-	if err != nil && !refused(err) {
-		return fmt.Errorf("dynamo: delete the row of worker %q in %s: %w", seen.ID, s.table, err)
+	l, err := s.layoutNow(ctx)
+	if err != nil {
+		return err
+	}
+	places := []place{s.leases()}
+	if l.layout != layoutSingle && l.workers {
+		places = append(places, s.legacyWorkers())
+	}
+	for _, p := range places {
+		x := newExpression()
+		x.require(x.exists(p.key))
+		x.require(x.equals(attrUpdated, num(seen.Updated.Unix())))
+		_, err := gated(ctx, s, writing, urgent, seen.ID, s.client.DeleteItem, &dynamodb.DeleteItemInput{
+			TableName: &p.table, Key: p.keyOf(seen.ID), ConditionExpression: x.condition(),
+			ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
+		})
+		if err != nil && !refused(err) {
+			return fmt.Errorf("dynamo: delete the row of worker %q in %s: %w", seen.ID, p.table, err)
+		}
 	}
 	return nil
 }
 
-func decodeWorker(it item) (lease.Worker, error) {
+// decodeWorker reads the row of a worker from a table with that key.
+func decodeWorker(it item, key string) (lease.Worker, error) {
 	d := decoder{it: it}
 	w := lease.Worker{
-		ID:             d.need(attrKey),
+		ID:             d.need(key),
 		Updated:        d.epoch(attrUpdated, required),
 		Metrics:        d.lists(attrMetrics),
 		Support:        int(min(d.count(attrSupport, optional), math.MaxInt32)),
@@ -204,9 +223,18 @@ const (
 	attrLockReleased = "isReleased" // "1" if given up without being deleted
 )
 
-// Lock implements [lease.Store] by a consistent read.
+// Lock implements [lease.Store] by a consistent read, of the table where the
+// layout has the lock at this moment.
 func (s *Store) Lock(ctx context.Context) (lease.Lock, error) {
-	it, err := s.get(ctx, lockKey)
+	l, err := s.lookAtLayout(ctx, false)
+	if err != nil {
+		return lease.Lock{}, err
+	}
+	return s.lockIn(ctx, s.lockPlace(l.layout))
+}
+
+func (s *Store) lockIn(ctx context.Context, p place) (lease.Lock, error) {
+	it, err := s.getFrom(ctx, p, lockKey)
 	if err != nil || len(it) == 0 {
 		return lease.Lock{}, err
 	}
@@ -240,27 +268,65 @@ func decodeLock(it item) lease.Lock {
 // SwapLock implements [lease.Store] with the requests of the KCL's lock client.
 // A lock that is taken over is updated where that one replaces it, so that its
 // other attributes stay.
+//
+// The lock changes tables at the end of the migration, while the holder of the old
+// one makes the change. Whoever acquires it looks again afterwards, and gives it
+// back if it was the old one.
 func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
+	before, err := s.lookAtLayout(ctx, false)
+	if err != nil {
+		return err
+	}
+	p := s.lockPlace(before.layout)
+	if err := s.swapLockIn(ctx, p, seen, next); err != nil || next.Version == "" || before.layout == layoutSingle {
+		return err
+	}
+	after, err := s.lookAtLayout(ctx, false)
+	switch {
+	case err != nil:
+		return err
+	case s.lockPlace(after.layout) != p:
+		if err := s.swapLockIn(ctx, p, next, lease.Lock{}); err != nil {
+			return fmt.Errorf("dynamo: give the lock in %s back: %w", p.table, err)
+		}
+		return lease.ErrLockMoved
+	}
+	return nil
+}
+
+// leaveLock removes a lock of our own from the table that has it no longer. Where
+// it stays, it expires.
+func (s *Store) leaveLock(ctx context.Context, from, to layout) {
+	p := s.lockPlace(from)
+	s.mu.Lock()
+	held := s.lock
+	s.mu.Unlock()
+	if p != s.lockPlace(to) && held.Version != "" {
+		_ = s.swapLockIn(ctx, p, held, lease.Lock{})
+	}
+}
+
+func (s *Store) swapLockIn(ctx context.Context, p place, seen, next lease.Lock) error {
 	x := newExpression()
 	var err error
 	switch {
 	case seen.Version == "":
-		x.require(x.missing(attrKey))
+		x.require(x.missing(p.key))
 		_, err = gated(ctx, s, writing, urgent, lockKey, s.client.PutItem, &dynamodb.PutItemInput{
-			TableName: &s.table, ConditionExpression: x.condition(), ExpressionAttributeNames: x.names,
+			TableName: &p.table, ConditionExpression: x.condition(), ExpressionAttributeNames: x.names,
 			Item: item{
-				attrKey: str(lockKey), attrType: str(typeLock), attrLockOwner: str(next.Owner),
+				p.key: str(lockKey), attrType: str(typeLock), attrLockOwner: str(next.Owner),
 				attrLockDuration: millis(next.Duration), attrLockVersion: str(next.Version),
 			},
 		})
 	case next.Version == "":
-		x.requireLock(seen)
+		x.requireLock(p, seen)
 		_, err = gated(ctx, s, writing, urgent, lockKey, s.client.DeleteItem, &dynamodb.DeleteItemInput{
-			TableName: &s.table, Key: keyOf(lockKey), ConditionExpression: x.condition(),
+			TableName: &p.table, Key: p.keyOf(lockKey), ConditionExpression: x.condition(),
 			ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 		})
 	default:
-		x.requireLock(seen)
+		x.requireLock(p, seen)
 		x.set(attrLockDuration, millis(next.Duration))
 		x.set(attrLockVersion, str(next.Version))
 		if seen.Owner != next.Owner {
@@ -271,7 +337,7 @@ func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
 			x.remove(attrLockReleased)
 		}
 		_, err = gated(ctx, s, writing, urgent, lockKey, s.client.UpdateItem, &dynamodb.UpdateItemInput{
-			TableName: &s.table, Key: keyOf(lockKey), ConditionExpression: x.condition(), UpdateExpression: x.update(),
+			TableName: &p.table, Key: p.keyOf(lockKey), ConditionExpression: x.condition(), UpdateExpression: x.update(),
 			ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
 		})
 	}
@@ -279,13 +345,16 @@ func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
 	case refused(err):
 		return lease.ErrLockMoved
 	case err != nil:
-		return fmt.Errorf("dynamo: write the leader lock in %s: %w", s.table, err)
+		return fmt.Errorf("dynamo: write the leader lock in %s: %w", p.table, err)
 	}
+	s.mu.Lock()
+	s.lock = next
+	s.mu.Unlock()
 	return nil
 }
 
-func (x *expression) requireLock(seen lease.Lock) {
-	x.require(x.exists(attrKey))
+func (x *expression) requireLock(p place, seen lease.Lock) {
+	x.require(x.exists(p.key))
 	version := seen.Version
 	if version == "?" {
 		version = ""
@@ -301,90 +370,4 @@ func millis(d time.Duration) types.AttributeValue {
 func refused(err error) bool {
 	var failed *types.ConditionalCheckFailedException
 	return errors.As(err, &failed)
-}
-
-// The phases of a table, from KCL 2.x to 3.x.
-const (
-	attrPhase        = "cv"
-	phase3X          = "CLIENT_VERSION_3X"
-	phase3XRollback  = "CLIENT_VERSION_3X_WITH_ROLLBACK"
-	phaseInit        = "CLIENT_VERSION_INIT"
-	attrTablePhase   = "tm"
-	tablePhaseKey    = "TableMigration3.5"
-	tablePhaseDone   = "TABLE_MIGRATION_STATUS_COMPLETE"
-	legacyTable      = "-CoordinatorState"
-	legacyKey        = "key"
-	phaseAgain       = time.Minute
-	leadBeforeMarked = time.Minute
-)
-
-// Phase implements [lease.Store]. As leader of a table that no KCL worker has
-// marked it marks it as one of version 3 after one to two minutes.
-func (s *Store) Phase(ctx context.Context, f lease.Facts) (lease.Phase, error) {
-	it, err := s.get(ctx, phaseKey)
-	if err != nil {
-		return lease.Phase{}, err
-	}
-	if len(it) == 0 && f.Led >= leadBeforeMarked {
-		if err := s.markPhase(ctx, f.Worker); err != nil {
-			return lease.Phase{}, err
-		}
-		if it, err = s.get(ctx, phaseKey); err != nil {
-			return lease.Phase{}, err
-		}
-	}
-	if len(it) == 0 {
-		return lease.Phase{Again: phaseAgain}, nil
-	}
-	switch cv, _ := text(it, attrPhase); cv {
-	case phase3X:
-		return lease.Phase{}, nil
-	case phase3XRollback, phaseInit:
-		return lease.Phase{Again: phaseAgain}, nil
-	default:
-		return lease.Phase{}, fmt.Errorf("dynamo: the workers of table %s speak %.60q, this library %s: %w", s.table, cv, phase3X, lease.ErrUnsupported)
-	}
-}
-
-func (s *Store) markPhase(ctx context.Context, worker string) error {
-	now := num(time.Now().UnixMilli())
-	x := newExpression()
-	x.require(x.missing(attrKey))
-	_, err := gated(ctx, s, writing, normal, phaseKey, s.client.PutItem, &dynamodb.PutItemInput{
-		TableName: &s.table, ConditionExpression: x.condition(), ExpressionAttributeNames: x.names,
-		Item: item{
-			attrKey: str(phaseKey), attrType: str(typePhase), attrPhase: str(phase3X), "mb": str(worker), "mts": now,
-			"h": &types.AttributeValueMemberL{Value: []types.AttributeValue{
-				&types.AttributeValueMemberM{Value: item{attrPhase: str(phaseInit), "mb": str(worker), "mts": now}},
-			}},
-		},
-	})
-	if err != nil && !refused(err) {
-		return fmt.Errorf("dynamo: mark the version of table %s: %w", s.table, err)
-	}
-	return nil
-}
-
-// refuseLegacy returns an error if the application's coordination is in the
-// tables of KCL 3.0 to 3.4.
-func (s *Store) refuseLegacy(ctx context.Context) error {
-	name := s.application + legacyTable
-	if !tableName(name) {
-		return nil // no table can have that name
-	}
-	table, err := s.describe(ctx, name)
-	if err != nil || table == nil {
-		return err
-	}
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &name, Key: item{legacyKey: str(tablePhaseKey)}, ConsistentRead: aws.Bool(true),
-	})
-	if err != nil {
-		return fmt.Errorf("dynamo: read %q of %s: %w", tablePhaseKey, name, err)
-	}
-	if tm, _ := text(out.Item, attrTablePhase); tm != tablePhaseDone {
-		return fmt.Errorf("dynamo: table %s exists: the application is coordinated by KCL 3.0 to 3.4 (table migration %.60q, want %s): %w",
-			name, tm, tablePhaseDone, lease.ErrUnsupported)
-	}
-	return nil
 }

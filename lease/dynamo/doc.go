@@ -1,6 +1,6 @@
-// Package dynamo keeps leases in the DynamoDB table that the Java Kinesis Client
-// Library (KCL) 3.5 uses, so that its workers and this library's can share the
-// shards of an application.
+// Package dynamo keeps leases in the DynamoDB tables that the Java Kinesis Client
+// Library (KCL) uses, so that its workers, of every version from 2.x on, and this
+// library's can share the shards of an application.
 //
 //	store, err := dynamo.New(dynamodb.NewFromConfig(cfg), "clicks-app")
 //	c, err := consumer.New(kinesisClient, store, "clicks")
@@ -15,6 +15,25 @@
 //	WORKER_METRIC_STATS        one worker: that it is there, and its load
 //	LEADER                     who leads
 //	CLIENT_VERSION_MIGRATION   which protocol the workers speak
+//	TABLE_MIGRATION            that the application had more tables once
+//
+// # Tables of older versions
+//
+// An application that the KCL has made is joined as it is, and what its workers
+// agree on is followed while it changes.
+//
+// KCL 3.0 to 3.4 keeps the rows of workers in <application>-WorkerMetricStats and
+// the rest in <application>-CoordinatorState. Where these exist and their row
+// TableMigration3.5 does not say that they are history, this library uses them, and
+// as leader takes the migration to one table on like KCL 3.5
+// ([Options.MigrateTables]). Should a worker of such a version make these tables
+// later, beside one that is in use, the workers of this library follow within a
+// minute.
+//
+// KCL 2.x has nothing but leases, and no worker can read a lease table with other
+// rows: each takes leases for itself. An application of that kind is recognised
+// ([VersionFound]), no other row is written, and the workers of this library take
+// leases by the same rule. [Options.Version] moves it on to 3.x.
 //
 // # Guarantees
 //
@@ -41,17 +60,16 @@
 // # Errors
 //
 // Errors of the client are wrapped. One that wraps [lease.ErrUnsupported] says
-// that the table belongs to an older version of the KCL: one that keeps its
-// coordination in the tables <application>-CoordinatorState and
-// <application>-WorkerMetricStats (3.0 to 3.4), or one that works without a
-// leader (2.x).
+// that the table is no lease table, that its workers have agreed on something this
+// version does not know, or that Options.MigrateTables comes too early.
 //
 // # Limits
 //
 // The caller needs, on the table and its index, the permissions DescribeTable,
-// GetItem, PutItem, UpdateItem, DeleteItem, Query and Scan; DescribeTable and
-// GetItem on <application>-CoordinatorState, which need not exist; and, unless
-// Options.MustExist, CreateTable (with TagResource for tags), UpdateTable for a
+// GetItem, PutItem, UpdateItem, DeleteItem, Query and Scan; DescribeTable on
+// <application>-CoordinatorState and <application>-WorkerMetricStats, which need not
+// exist, and where they do the former permissions and ConditionCheckItem on them
+// too; and, unless Options.MustExist, CreateTable (with TagResource for tags), UpdateTable for a
 // table without the index, and UpdateContinuousBackups for backups. A tool that
 // looks needs DescribeTable, GetItem and Scan.
 package dynamo

@@ -65,7 +65,13 @@ func (x *expression) add(attr string, n int64) {
 
 func (x *expression) remove(attr string) { x.removes = append(x.removes, x.name(attr)) }
 
-func (x *expression) condition() *string { return aws.String(strings.Join(x.conditions, " AND ")) }
+// condition returns nil if nothing is required.
+func (x *expression) condition() *string {
+	if len(x.conditions) == 0 {
+		return nil
+	}
+	return aws.String(strings.Join(x.conditions, " AND "))
+}
 
 func (x *expression) update() *string {
 	var parts []string

@@ -49,10 +49,12 @@ const (
 
 // The values of entityType that are understood.
 const (
-	typeLease  = "LEASE"
-	typeWorker = "WORKER_METRIC_STATS"
-	typeLock   = "LEADER"
-	typePhase  = "CLIENT_VERSION_MIGRATION"
+	typeLease   = "LEASE"
+	typeWorker  = "WORKER_METRIC_STATS"
+	typeLock    = "LEADER"
+	typeVersion = "CLIENT_VERSION_MIGRATION"
+	typeTable   = "TABLE_MIGRATION"
+	typeStream  = "STREAM"
 )
 
 // A kind is what a row is.
@@ -74,7 +76,7 @@ func kindOf(it item) kind {
 	t, present := it[attrType]
 	if !present {
 		key, _ := text(it, attrKey)
-		if key == lockKey || key == phaseKey {
+		if key == lockKey || key == versionKey || key == tableKey {
 			return kindOther
 		}
 		return kindLease
@@ -105,7 +107,7 @@ func addItem(snap *lease.Snapshot, it item) {
 		}
 	case kindWorker:
 		var w lease.Worker
-		if w, err = decodeWorker(it); err == nil {
+		if w, err = decodeWorker(it, attrKey); err == nil {
 			snap.Workers = append(snap.Workers, w)
 		}
 	case kindLock:

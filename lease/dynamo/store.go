@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,23 @@ type Options struct {
 	// one without the index is scanned. It serves tools that look, and workers that
 	// may not call CreateTable and UpdateTable. Default false.
 	MustExist bool
+
+	// Version is the version of the protocol that this worker brings about, where
+	// the workers of an application have not agreed on one for good. Default
+	// [VersionFound].
+	Version Version
+
+	// MigrateTables lets an application that KCL 3.0 to 3.4 has made go on to one
+	// table, as migrateAllEntitiesToLeaseTable does of KCL 3.5. It is to be set when
+	// the row TableMigration3.5 says that the fleet is ready, on all workers; Open
+	// refuses it before. Unsetting it goes back, until BakeTime is over. It has no
+	// effect on an application with one table. Default false.
+	MigrateTables bool
+
+	// BakeTime is how long this worker, as leader, waits at the end of that
+	// migration, in which one can still go back. Default 24h, the KCL's; range 1h to
+	// 7 days.
+	BakeTime time.Duration
 
 	// What follows holds for a table that Open creates. One that exists is taken as
 	// it is.
@@ -74,6 +92,8 @@ func (o *Options) validate() error {
 		{o.CreateTimeout < time.Second, "CreateTimeout", "at least 1s", o.CreateTimeout},
 		{o.Provisioned != nil && o.Provisioned.Read < 1, "Provisioned.Read", "at least 1", o.capacity().Read},
 		{o.Provisioned != nil && o.Provisioned.Write < 1, "Provisioned.Write", "at least 1", o.capacity().Write},
+		{o.Version < 0 || o.Version >= numVersions, "Version", "one of the constants", int(o.Version)},
+		{o.BakeTime < time.Hour || o.BakeTime > 7*24*time.Hour, "BakeTime", "1h to 168h", o.BakeTime},
 		{len(o.Tags) > maxTags, "Tags", fmt.Sprintf("at most %d", maxTags), len(o.Tags)},
 	}
 	var errs []error
@@ -106,15 +126,21 @@ type Store struct {
 	options     Options
 	gate        gate
 
-	mu    sync.Mutex // guards index
-	index indexState
+	mu     sync.Mutex // guards what follows
+	index  indexState
+	layout layoutState
+	lock   lease.Lock // as written last
+	ready  time.Time  // since when the fleet could go on to KCL 3, zero if it cannot
+
+	version3X bool   // the version is 3X, which is the last
+	tended    string // version for which the index was looked at
 }
 
 var _ lease.Store = (*Store)(nil)
 
 // New returns the store of an application. It does no I/O.
 func New(client DynamoDBAPI, application string, optFns ...func(*Options)) (*Store, error) {
-	o := Options{TableName: application, CreateTimeout: 10 * time.Minute}
+	o := Options{TableName: application, CreateTimeout: 10 * time.Minute, BakeTime: 24 * time.Hour}
 	for _, fn := range optFns {
 		fn(&o)
 	}
@@ -162,36 +188,56 @@ func (s *Store) Row(ctx context.Context, key string) (lease.Row, error) {
 
 // get reads one item of the lease table consistently, nil if there is none.
 func (s *Store) get(ctx context.Context, key string) (item, error) {
-	out, err := gated(ctx, s, reading, urgent, key, s.client.GetItem, &dynamodb.GetItemInput{
-		TableName: &s.table, Key: keyOf(key), ConsistentRead: aws.Bool(true),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("dynamo: read %q of %s: %w", key, s.table, err)
-	}
-	return out.Item, nil
+	return s.getFrom(ctx, s.leases(), key)
 }
 
 func keyOf(key string) item { return item{attrKey: str(key)} }
 
-// Snapshot implements [lease.Store] by one scan.
+// Snapshot implements [lease.Store] by one scan, and while the KCL's other tables
+// are used by one of these and a read of the lock.
 func (s *Store) Snapshot(ctx context.Context) (lease.Snapshot, error) {
+	l, err := s.layoutNow(ctx)
+	if err != nil {
+		return lease.Snapshot{}, err
+	}
 	var snap lease.Snapshot
-	in := &dynamodb.ScanInput{TableName: &s.table}
-	for {
-		out, err := gated(ctx, s, reading, patient, "", s.client.Scan, in)
-		if err != nil {
-			return lease.Snapshot{}, fmt.Errorf("dynamo: scan %s: %w", s.table, err)
+	if err := s.scanAll(ctx, s.table, false, func(it item) { addItem(&snap, it) }); err != nil {
+		return lease.Snapshot{}, err
+	}
+	if l.layout != layoutSingle {
+		if snap.Lock, err = s.Lock(ctx); err != nil {
+			return lease.Snapshot{}, err
 		}
-		for _, it := range out.Items {
-			addItem(&snap, it)
+		if err := s.addLegacyWorkers(ctx, l, &snap); err != nil {
+			return lease.Snapshot{}, err
 		}
-		if len(out.LastEvaluatedKey) == 0 {
-			break
-		}
-		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
 	sortSnapshot(&snap)
 	return snap, nil
+}
+
+// addLegacyWorkers adds the workers whose rows are in a table of their own. Of one
+// with a row in both tables, as it has when it moves, the newer row counts.
+func (s *Store) addLegacyWorkers(ctx context.Context, l layoutState, snap *lease.Snapshot) error {
+	if !l.workers {
+		return nil
+	}
+	p := s.legacyWorkers()
+	return s.scanAll(ctx, p.table, false, func(it item) {
+		w, err := decodeWorker(it, p.key)
+		if err != nil {
+			id, _ := text(it, p.key)
+			snap.Bad = append(snap.Bad, &lease.RowError{Key: id, Err: err})
+			return
+		}
+		i := slices.IndexFunc(snap.Workers, func(o lease.Worker) bool { return o.ID == w.ID })
+		switch {
+		case i < 0:
+			snap.Workers = append(snap.Workers, w)
+		case w.Updated.After(snap.Workers[i].Updated):
+			snap.Workers[i] = w
+		}
+	})
 }
 
 // Owned implements [lease.Store] by the index, and by a scan while there is no
@@ -203,7 +249,7 @@ func (s *Store) Owned(ctx context.Context, owner string) ([]string, error) {
 			return keys, err
 		}
 		// Somebody deleted the index: KCL's migration tool does on a rollback.
-		s.setIndex(false)
+		s.setIndex(false, false)
 	}
 	snap, err := s.Snapshot(ctx)
 	if err != nil {

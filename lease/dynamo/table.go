@@ -19,6 +19,7 @@ const indexName = "LeaseOwnerToLeaseKeyIndex"
 
 // indexState is what is known of the index.
 type indexState struct {
+	present bool // when the table was described last
 	usable  bool
 	checked time.Time
 }
@@ -33,13 +34,13 @@ const (
 	pollMost  = time.Second
 )
 
-// Open implements [lease.Store]: it creates the table with its index if there is
-// none, and waits until it is active.
+// Open implements [lease.Store]: it finds out which tables there are, creates the
+// lease table with its index if there is none, and waits until it is active.
 func (s *Store) Open(ctx context.Context) error {
 	timeout := s.options.CreateTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("dynamo: table %s is not ready after %v", s.table, timeout))
 	defer cancel()
-	if err := s.refuseLegacy(ctx); err != nil {
+	if err := s.awaitLayout(ctx); err != nil {
 		return err
 	}
 	if err := s.awaitTable(ctx); err != nil {
@@ -60,7 +61,7 @@ func (s *Store) awaitTable(ctx context.Context) error {
 		}
 		switch {
 		case table != nil:
-			if ready, err := s.inspect(ctx, table); ready || err != nil {
+			if ready, err := s.inspect(table); ready || err != nil {
 				return err
 			}
 		case s.options.MustExist:
@@ -171,9 +172,8 @@ func indexKeys() []types.KeySchemaElement {
 	}
 }
 
-// inspect reports whether the table can be used, and adds the index to a table
-// that has none: those of KCL 2.x.
-func (s *Store) inspect(ctx context.Context, table *types.TableDescription) (ready bool, err error) {
+// inspect reports whether the table can be used.
+func (s *Store) inspect(table *types.TableDescription) (ready bool, err error) {
 	if k := table.KeySchema; len(k) != 1 || aws.ToString(k[0].AttributeName) != attrKey {
 		return false, fmt.Errorf("dynamo: table %s has another key than %s: it is no lease table: %w", s.table, attrKey, lease.ErrUnsupported)
 	}
@@ -181,9 +181,24 @@ func (s *Store) inspect(ctx context.Context, table *types.TableDescription) (rea
 		return false, nil
 	}
 	status, present := indexStatus(table)
-	s.setIndex(present && status == types.IndexStatusActive)
+	s.setIndex(present, present && status == types.IndexStatusActive)
+	return true, nil
+}
+
+// ensureIndex adds the index to a table that has none: one that KCL 2.x has made,
+// or from which the KCL's migration tool has removed it. It reports whether the
+// index can be used.
+func (s *Store) ensureIndex(ctx context.Context) (active bool, err error) {
+	table, err := s.describe(ctx, s.table)
+	if err != nil || table == nil {
+		return false, err
+	}
+	if _, err := s.inspect(table); err != nil {
+		return false, err
+	}
+	status, present := indexStatus(table)
 	if present || s.options.MustExist {
-		return true, nil
+		return present && status == types.IndexStatusActive, nil
 	}
 	_, err = s.client.UpdateTable(ctx, &dynamodb.UpdateTableInput{
 		TableName: &s.table,
@@ -202,7 +217,7 @@ func (s *Store) inspect(ctx context.Context, table *types.TableDescription) (rea
 	}
 	// A refusal means that it is being made, or cannot be, or not by this caller: a
 	// scan does as well.
-	return true, nil
+	return false, nil
 }
 
 // indexThroughput copies the capacity of a table that is not billed on demand.
@@ -224,10 +239,10 @@ func indexStatus(table *types.TableDescription) (types.IndexStatus, bool) {
 	return "", false
 }
 
-func (s *Store) setIndex(usable bool) {
+func (s *Store) setIndex(present, usable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.index = indexState{usable: usable, checked: time.Now()}
+	s.index = indexState{present: present, usable: usable, checked: time.Now()}
 }
 
 // indexUsable reports whether the index can be queried, and looks now and then
@@ -245,6 +260,6 @@ func (s *Store) indexUsable(ctx context.Context) bool {
 	}
 	status, present := indexStatus(table)
 	usable := present && status == types.IndexStatusActive
-	s.setIndex(usable)
+	s.setIndex(present, usable)
 	return usable
 }
