@@ -134,3 +134,43 @@ type judged struct {
 }
 
 func (j *judged) err() error { return j.judge() }
+
+// BenchmarkKeyed measures what keyed concurrency adds to a call of the function,
+// the workers' included.
+func BenchmarkKeyed(b *testing.B) {
+	for _, workers := range []int{1, 4, 16} {
+		b.Run(fmt.Sprint(workers), func(b *testing.B) {
+			batch := &Batch{Records: make([]Record, 10_000)}
+			for i := range batch.Records {
+				batch.Records[i].PartitionKey = fmt.Sprint("key", i%1000)
+				batch.Records[i].Position = checkpoint.Position{SequenceNumber: "49590338271490256608559692538361571095921575989136588898", SubSequenceNumber: int64(i)}
+			}
+			h := EachRecord(func(context.Context, *Record) error { return nil }, func(o *EachOptions) {
+				o.Concurrency, o.OnFailure.ParkKey = workers, true
+			})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := h(b.Context(), NewShard("clicks", "shardId-000000000000", []*Batch{batch}, nil, nil)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
+		})
+	}
+}
+
+// BenchmarkEachBatch measures what EachBatch adds, per record.
+func BenchmarkEachBatch(b *testing.B) {
+	batch := &Batch{Records: make([]Record, 10_000)}
+	for i := range batch.Records {
+		batch.Records[i].Position = checkpoint.Position{SequenceNumber: "49590338271490256608559692538361571095921575989136588898", SubSequenceNumber: int64(i)}
+	}
+	h := EachBatch(func(context.Context, *Batch) error { return nil })
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := h(b.Context(), NewShard("clicks", "shardId-000000000000", []*Batch{batch}, nil, nil)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
+}

@@ -49,6 +49,8 @@ type Completions struct {
 
 	mu       sync.Mutex // guards what follows
 	tracker  checkpoint.Tracker
+	sizes    []int64             // of the pending records, if begun by admit
+	weight   int64               // their sum
 	stored   checkpoint.Position // the watermark stored last
 	done     int                 // records done since
 	since    time.Time           // when the first of them was, zero if none
@@ -63,21 +65,25 @@ func (s *Shard) Completions(optFns ...func(*CompletionOptions)) (*Completions, e
 	for _, fn := range optFns {
 		fn(&o)
 	}
-	each := EachOptions{CheckpointInterval: o.CheckpointInterval, CheckpointEvery: o.CheckpointEvery}
-	err := each.validate()
+	err := validatePace(o.CheckpointInterval, o.CheckpointEvery)
 	if o.MaxPending < 1 || o.MaxPending > 10_000_000 {
 		err = errors.Join(err, fmt.Errorf("consumer: MaxPending is %d, want 1 to 10000000", o.MaxPending))
 	}
 	if err != nil {
-		return nil, &optionsError{err}
+		return nil, &fatalError{err}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.finishing == nil {
-		s.finishing = &Completions{shard: s, opts: o, token: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-		s.finishing.token <- struct{}{}
+		s.finishing = newCompletions(s, o)
 	}
 	return s.finishing, nil
+}
+
+func newCompletions(s *Shard, o CompletionOptions) *Completions {
+	c := &Completions{shard: s, opts: o, token: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	c.token <- struct{}{}
+	return c
 }
 
 // completions returns those the handler has asked for, nil if it has not.
@@ -132,31 +138,80 @@ func (c *Completions) Begin(ctx context.Context, p checkpoint.Position) (Begun, 
 	}
 }
 
+// recordOverhead is what a record in hand weighs beside its payload and key.
+const recordOverhead = 256
+
+// admit begins the first of records, as many as are pending together within
+// limit bytes, and at least one if none is pending. It returns how many, and the
+// ticket of the first.
+func (c *Completions) admit(records []Record, limit int64) (first checkpoint.Ticket, n int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range records {
+		size := int64(len(records[i].Data)) + int64(len(records[i].PartitionKey)) + recordOverhead
+		if c.weight+size > limit && c.tracker.Pending() > 0 {
+			break
+		}
+		ticket, err := c.tracker.Begin(records[i].Position)
+		if err != nil {
+			return first, n, err
+		}
+		if n == 0 {
+			first = ticket
+		}
+		n++
+		c.sizes = append(c.sizes, size)
+		c.weight += size
+	}
+	return first, n, nil
+}
+
+// unsettled reports whether anything is pending, or done and not stored.
+func (c *Completions) unsettled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, ok := c.tracker.Watermark()
+	return c.tracker.Pending() > 0 || ok && w != c.stored
+}
+
 // Done says that the record is dealt with for good. It may store a position, and
 // returns an error only if none can be stored any more: lease.ErrLost, or a
 // [*CheckpointError] when the handler has returned. A store that fails for a
 // while is made up for later; [Events.CheckpointFailed] has been told.
 func (b Begun) Done(ctx context.Context) error {
-	c := b.of
-	if c == nil {
+	if b.of == nil || !b.of.finish(b.ticket) {
 		return nil // the zero Begun is of nothing
 	}
+	return b.of.storeDue(ctx)
+}
+
+// finish notes that a record is done and reports whether a position is due to be
+// stored.
+func (c *Completions) finish(ticket checkpoint.Ticket) (due bool) {
+	now := time.Now()
 	c.mu.Lock()
 	before := c.tracker.Pending()
-	c.tracker.Done(b.ticket)
-	moved := c.tracker.Pending() < before
+	c.tracker.Done(ticket)
+	gone := before - c.tracker.Pending()
+	if len(c.sizes) > 0 {
+		for _, size := range c.sizes[:gone] {
+			c.weight -= size
+		}
+		c.sizes = c.sizes[gone:]
+	}
 	c.done++
 	if c.since.IsZero() {
-		c.since = time.Now()
+		c.since = now
 	}
+	due = c.dueAt(now)
 	c.mu.Unlock()
-	if moved {
+	if gone > 0 {
 		select {
 		case c.room <- struct{}{}:
 		default:
 		}
 	}
-	return c.storeDue(ctx)
+	return due
 }
 
 // Pending returns the number of records from the oldest that is not done to the
@@ -215,6 +270,11 @@ func (c *Completions) storeDue(ctx context.Context) error {
 func (c *Completions) due(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.dueAt(now)
+}
+
+// dueAt is due for who holds mu.
+func (c *Completions) dueAt(now time.Time) bool {
 	if w, ok := c.tracker.Watermark(); !ok || w == c.stored || c.since.IsZero() || now.Before(c.pause) {
 		return false
 	}

@@ -38,6 +38,9 @@ import (
 //     and the handler is called again after a pause of at most 200 ms, doubling
 //     with each failure in a row to at most 30 s. Nothing is skipped; a record
 //     that fails for ever is tried for ever.
+//
+// [EachRecord] and [EachBatch] make handlers of functions, with a choice of what
+// becomes of records that fail.
 type Handler func(ctx context.Context, s *Shard) error
 
 // A Consumer reads a stream together with every other consumer of the same
@@ -109,13 +112,13 @@ func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	defer cancel(nil)
 	err := c.leases.Run(ctx, func(fetch, work context.Context, held *lease.Held) error {
 		err := c.hold(ctx, fetch, work, held, h)
-		var fatal *optionsError
+		var fatal *fatalError
 		if errors.As(err, &fatal) {
 			cancel(fatal)
 		}
 		return err
 	})
-	var fatal *optionsError
+	var fatal *fatalError
 	if errors.As(context.Cause(ctx), &fatal) {
 		return fatal.err
 	}
@@ -162,12 +165,13 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
 			source: r, stored: from,
 			store: held.Checkpoint, prepare: held.Prepare, pending: held.Pending(), failed: c.opts.checkpointFailed,
+			opts: &c.opts, stops: [2]<-chan struct{}{run.Done(), fetch.Done()},
 		}
 		err := s.settle(work, handle(work, s, h))
 		s.end()
 		s.letGo()
 		r.stop()
-		var fatal *optionsError
+		var fatal *fatalError
 		switch {
 		case errors.As(err, &fatal):
 			return err

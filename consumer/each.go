@@ -14,6 +14,27 @@ import (
 
 // EachOptions are the settings of [EachRecord] and [EachBatch].
 type EachOptions struct {
+	// Concurrency is how many calls of EachRecord's function may run at a time for
+	// one shard, 1 to 1000; default 1, in the order of the shard. With more, records
+	// of one partition key are handled in order, each after the one before is done,
+	// and records of different keys, or without a key, in any. So a fleet works on
+	// more records at a time than the stream has shards.
+	//
+	// What is stored is the position before the oldest record that is not done, so
+	// a crash may repeat records up to a window behind it.
+	Concurrency int
+
+	// WindowBytes bounds the records of a shard from the oldest that is not done to
+	// the newest that was begun or waits for its turn, if Concurrency is more than 1
+	// or OnFailure.ParkKey is set: their payload and keys, and 256 bytes each. One
+	// that is larger passes alone. Reading the shard waits beyond. 1 KiB to 1 GiB;
+	// default 8 MiB.
+	WindowBytes int64
+
+	// OnFailure says what becomes of records the function fails on. By default it
+	// is called with them again until it succeeds.
+	OnFailure FailurePolicy
+
 	// CheckpointInterval is how long finished records may wait for their position
 	// to be stored, from 0 to 1 hour; default 5 s. 0 stores after every call of
 	// the function. A crash repeats what was not stored; each store is one write
@@ -25,98 +46,130 @@ type EachOptions struct {
 	CheckpointEvery int
 }
 
-func newEachOptions(caller string, noFn bool, optFns []func(*EachOptions)) (EachOptions, error) {
-	o := EachOptions{CheckpointInterval: 5 * time.Second}
-	for _, fn := range optFns {
-		fn(&o)
-	}
-	err := o.validate()
-	if noFn {
-		err = errors.Join(fmt.Errorf("consumer: %s: fn is nil", caller), err)
-	}
-	if err != nil {
-		return o, &optionsError{err}
-	}
-	return o, nil
+// An adapter is the part of an EachRecord or EachBatch that all shards share.
+type adapter struct {
+	name string
+	fn   func(ctx context.Context, records []Record, behind time.Duration) error
+	opts EachOptions
 }
 
-func (o *EachOptions) validate() error {
-	var errs []error
-	if o.CheckpointInterval < 0 || o.CheckpointInterval > time.Hour {
-		errs = append(errs, fmt.Errorf("consumer: CheckpointInterval is %v, want 0 to 1h", o.CheckpointInterval))
+func (a *adapter) handler(optFns []func(*EachOptions)) Handler {
+	a.opts = EachOptions{
+		Concurrency: 1, WindowBytes: 8 << 20, CheckpointInterval: 5 * time.Second,
+		OnFailure: FailurePolicy{Backoff: 200 * time.Millisecond, MaxBackoff: 30 * time.Second},
 	}
-	if o.CheckpointEvery < 0 {
-		errs = append(errs, fmt.Errorf("consumer: CheckpointEvery is %d, want 0 or more", o.CheckpointEvery))
+	for _, fn := range optFns {
+		fn(&a.opts)
+	}
+	err := a.validate()
+	return func(ctx context.Context, s *Shard) error {
+		if err != nil {
+			return &fatalError{err}
+		}
+		return a.run(ctx, s)
+	}
+}
+
+func (a *adapter) validate() error {
+	var errs []error
+	bad := func(ok bool, field string, value any, bound string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("consumer: %s is %v, want %s", field, value, bound))
+		}
+	}
+	if a.fn == nil {
+		errs = append(errs, fmt.Errorf("consumer: %s: fn is nil", a.name))
+	}
+	o := &a.opts
+	bad(o.Concurrency >= 1 && o.Concurrency <= 1000, "Concurrency", o.Concurrency, "1 to 1000")
+	bad(o.WindowBytes >= 1<<10 && o.WindowBytes <= 1<<30, "WindowBytes", o.WindowBytes, "1024 to 1073741824")
+	if a.name == "EachRecord" {
+		bad(!o.OnFailure.Bisect, "OnFailure.Bisect", true, "false, or EachBatch")
+	} else {
+		bad(o.Concurrency <= 1, "Concurrency", o.Concurrency, "1, or EachRecord")
+		bad(!o.OnFailure.ParkKey, "OnFailure.ParkKey", true, "false, or EachRecord")
+	}
+	return errors.Join(append(errs, o.OnFailure.validate(), validatePace(o.CheckpointInterval, o.CheckpointEvery))...)
+}
+
+// validatePace judges how often positions are to be stored.
+func validatePace(interval time.Duration, every int) error {
+	var errs []error
+	if interval < 0 || interval > time.Hour {
+		errs = append(errs, fmt.Errorf("consumer: CheckpointInterval is %v, want 0 to 1h", interval))
+	}
+	if every < 0 {
+		errs = append(errs, fmt.Errorf("consumer: CheckpointEvery is %d, want 0 or more", every))
 	}
 	return errors.Join(errs...)
 }
 
-// EachRecord returns a [Handler] that calls fn with the records of a shard one
-// after another and keeps the checkpoints. An error of fn, or a panic, ends the
-// shard with the position of the record before stored; it is taken up again with
-// the same record. fn may keep the record. Options out of range end
-// [Consumer.Run] with an error that names them.
+// EachRecord returns a [Handler] that calls fn with each record of a shard and
+// keeps the checkpoints. By default the records are handled one after another and
+// one that fails is repeated until it succeeds; [EachOptions] has the choices.
+//
+// An error of fn, or a panic, is for the [FailurePolicy]. When the shard is to be
+// given up no call begins any more, those that run may end within the drain
+// timeout, and what is done is stored. fn may keep the record; it is called on
+// the handler's goroutine, or with Concurrency on as many others. Options out of
+// range end [Consumer.Run] with an error that names them.
 func EachRecord(fn func(ctx context.Context, r *Record) error, optFns ...func(*EachOptions)) Handler {
-	o, err := newEachOptions("EachRecord", fn == nil, optFns)
-	return func(ctx context.Context, s *Shard) error {
-		if err != nil {
-			return err
-		}
-		return each(ctx, s, o, func(k *keeper, b *Batch) error {
-			for i := range b.Records {
-				// A long batch may not hold up a stop, nor outlive its lease.
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				if err := s.source.err(); err != nil {
-					return err
-				}
-				if err := fn(ctx, &b.Records[i]); err != nil {
-					return err
-				}
-				if err := k.done(ctx, b.Records[i].Position, 1); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	a := &adapter{name: "EachRecord"}
+	if fn != nil {
+		a.fn = func(ctx context.Context, records []Record, _ time.Duration) error { return fn(ctx, &records[0]) }
 	}
+	return a.handler(optFns)
 }
 
 // EachBatch returns a [Handler] that calls fn with the batches of a shard one
-// after another and keeps the checkpoints. An error of fn, or a panic, ends the
-// shard with the position of the batch before stored; the records of this one
-// are delivered again, perhaps in other batches. fn may keep the batch. Options
-// out of range end [Consumer.Run] with an error that names them.
+// after another and keeps the checkpoints. It is like [EachRecord] otherwise: a
+// batch that fails is repeated as a whole, until it succeeds or as the
+// [FailurePolicy] says. fn may keep the batch.
 func EachBatch(fn func(ctx context.Context, b *Batch) error, optFns ...func(*EachOptions)) Handler {
-	o, err := newEachOptions("EachBatch", fn == nil, optFns)
-	return func(ctx context.Context, s *Shard) error {
-		if err != nil {
-			return err
+	a := &adapter{name: "EachBatch"}
+	if fn != nil {
+		a.fn = func(ctx context.Context, records []Record, behind time.Duration) error {
+			return fn(ctx, &Batch{Records: records, Behind: behind})
 		}
-		return each(ctx, s, o, func(k *keeper, b *Batch) error {
-			if err := fn(ctx, b); err != nil {
+	}
+	return a.handler(optFns)
+}
+
+func (a *adapter) run(ctx context.Context, s *Shard) error {
+	r := runner{shard: s, policy: &a.opts.OnFailure, fn: a.fn}
+	switch {
+	case a.name == "EachBatch":
+		return each(ctx, s, &a.opts, func(k *keeper, b *Batch) error {
+			return r.batch(ctx, k, b.Records, b.Behind)
+		})
+	case a.opts.Concurrency > 1 || a.opts.OnFailure.ParkKey:
+		return newKeyed(r, &a.opts).run(ctx)
+	}
+	return each(ctx, s, &a.opts, func(k *keeper, b *Batch) error {
+		for i := range b.Records {
+			// A long batch may not hold up a stop, nor outlive its lease: do looks
+			// before each record.
+			if _, err := r.do(ctx, &work{records: b.Records[i : i+1 : i+1]}); err != nil {
 				return err
 			}
-			return k.done(ctx, b.Last(), len(b.Records))
-		})
-	}
+			if err := k.done(ctx, b.Records[i].Position, 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // each feeds the batches of s to do and stores the position before it returns,
 // unless the shard has ended, which stores one of its own.
-func each(ctx context.Context, s *Shard, o EachOptions, do func(*keeper, *Batch) error) (err error) {
+func each(ctx context.Context, s *Shard, o *EachOptions, do func(*keeper, *Batch) error) (err error) {
 	k := &keeper{shard: s, opts: o}
 	defer func() {
 		if errors.Is(err, io.EOF) {
 			err = nil
 			return
 		}
-		// Also on the way out of a panic. A store that fails costs a repetition,
-		// not a record, so it does not hide why the handler ended.
-		if err2 := k.flush(ctx); err2 != nil && err != nil {
-			err = fmt.Errorf("%w (and its checkpoint failed: %v)", err, err2)
-		}
+		err = withFlush(err, k.flush(ctx)) // also when the function calls runtime.Goexit
 	}()
 	for {
 		b, err := s.next(ctx, k.due())
@@ -134,11 +187,43 @@ func each(ctx context.Context, s *Shard, o EachOptions, do func(*keeper, *Batch)
 	}
 }
 
+// withFlush returns why a handler ended whose last store ended with failed. A
+// store that fails costs a repetition, not a record, so it does not hide err.
+func withFlush(err, failed error) error {
+	if err == nil || failed == nil {
+		return err
+	}
+	return fmt.Errorf("%w (and its checkpoint failed: %v)", err, failed)
+}
+
+// batch works on the records of one batch, in the order of the shard and, as the
+// policy may have it, in parts.
+func (r *runner) batch(ctx context.Context, k *keeper, records []Record, behind time.Duration) error {
+	parts := [][]Record{records} // the next is the last
+	for len(parts) > 0 {
+		part := parts[len(parts)-1]
+		parts = parts[:len(parts)-1]
+		split, err := r.do(ctx, &work{records: part, behind: behind})
+		if err != nil {
+			return err
+		}
+		if split {
+			half := len(part) / 2
+			parts = append(parts, part[half:], part[:half:half])
+			continue
+		}
+		if err := k.done(ctx, part[len(part)-1].Position, len(part)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // A keeper stores the position of finished records at the pace of its options.
 // Records finish in order, so the newest is the watermark.
 type keeper struct {
 	shard *Shard
-	opts  EachOptions
+	opts  *EachOptions
 
 	finished checkpoint.Position // newest finished, zero if it is stored
 	records  int                 // finished since the last store

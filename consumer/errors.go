@@ -30,8 +30,8 @@ var (
 	ErrRunning = errors.New("consumer: already running")
 )
 
-// A PanicError is a panic of a handler. It ends the handler's shard like an
-// error would.
+// A PanicError is a panic of a handler, or of the function of [EachRecord] or
+// [EachBatch]. It counts as an error.
 type PanicError struct {
 	Value any    // what was given to panic
 	Stack []byte // of the goroutine that panicked
@@ -60,8 +60,8 @@ func (e *CheckpointError) Error() string {
 	return fmt.Sprintf("consumer: checkpoint %s of shard %s: %s (%s)", e.Position, e.ShardID, e.Reason, e.Bound)
 }
 
-// An optionsError ends Run: nothing a retry could mend.
-type optionsError struct{ err error }
+// A fatalError ends Run: nothing a retry could mend, or the caller's policy.
+type fatalError struct{ err error }
 
-func (e *optionsError) Error() string { return e.err.Error() }
-func (e *optionsError) Unwrap() error { return e.err }
+func (e *fatalError) Error() string { return e.err.Error() }
+func (e *fatalError) Unwrap() error { return e.err }

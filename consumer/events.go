@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
@@ -30,9 +31,19 @@ type Events struct {
 	// that is not known to be stored. The shard is still held.
 	CheckpointFailed func(CheckpointFailedInfo)
 
-	// HandlerFailed reports a handler that returned an error or panicked. It is
-	// called again, from the position stored last, after Retry.
+	// HandlerFailed reports a handler that returned an error or panicked, which is
+	// called again from the position stored last, or a call of the function of
+	// [EachRecord] or [EachBatch], or of its dead-letter function, that did.
 	HandlerFailed func(HandlerFailedInfo)
+
+	// HandlerStart is told of each call of the function of [EachRecord] or
+	// [EachBatch] before it is made. The context it returns, one derived from ctx
+	// such as a trace's, is what the function and HandlerEnd are called with.
+	HandlerStart func(ctx context.Context, i HandlerCallInfo) context.Context
+
+	// HandlerEnd is told of the end of the same call, how long it took and the
+	// error it returned, a *[PanicError] for a panic.
+	HandlerEnd func(ctx context.Context, i HandlerCallInfo, took time.Duration, err error)
 }
 
 // A SkipReason says why records are not delivered.
@@ -100,12 +111,32 @@ type CheckpointFailedInfo struct {
 	Err             error
 }
 
-// HandlerFailedInfo describes a failed handler.
+// HandlerFailedInfo describes a failed handler, or a failed call of a function on
+// certain records.
 type HandlerFailedInfo struct {
 	Stream, ShardID string
-	Err             error // a *[PanicError] for a panic
-	Failures        int   // in a row without progress, this one included
-	Retry           time.Duration
+	Err             error         // a *[PanicError] for a panic
+	Failures        int           // in a row without progress, this one included
+	Retry           time.Duration // pause before the next attempt
+
+	// Of a call of the function of EachRecord or EachBatch: how many records it was
+	// called with, the position of the first, and when its first attempt failed,
+	// since when they block what comes after them. All zero for a handler.
+	Records  int
+	Position checkpoint.Position
+	Since    time.Time
+
+	// GivenUp says that the function is not called with the records again: they
+	// are for [FailurePolicy.DeadLetter], or end Run.
+	GivenUp bool
+}
+
+// HandlerCallInfo describes a call of the function of [EachRecord] or
+// [EachBatch].
+type HandlerCallInfo struct {
+	Stream, ShardID string
+	Records         []Record // one for EachRecord, none for a tick; not to be changed
+	Attempt         int      // 1 for the first
 }
 
 func (o *Options) skipped(i SkippedInfo) {
@@ -130,7 +161,8 @@ func (o *Options) checkpointFailed(i CheckpointFailedInfo) {
 }
 
 func (o *Options) handlerFailed(i HandlerFailedInfo) {
-	o.Logger.Error("handler failed", "stream", i.Stream, "shard", i.ShardID, "failures", i.Failures, "retry", i.Retry, "error", i.Err)
+	o.Logger.Error("handler failed", "stream", i.Stream, "shard", i.ShardID, "failures", i.Failures, "retry", i.Retry,
+		"position", i.Position.String(), "records", i.Records, "given up", i.GivenUp, "error", i.Err)
 	call(o.Events.HandlerFailed, i)
 }
 

@@ -61,8 +61,9 @@ func TestFrozenWorkerStopsBetweenRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, freeze := frozen(t)
 		defer r.stop()
+		opts := defaults()
 		s := &Shard{
-			id: "shardId-000000000000", source: r, failed: func(CheckpointFailedInfo) {},
+			id: "shardId-000000000000", source: r, failed: func(CheckpointFailedInfo) {}, opts: &opts,
 			store: func(context.Context, checkpoint.Position) error { return r.err() },
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

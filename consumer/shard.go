@@ -26,6 +26,11 @@ type Shard struct {
 	prepare    func(ctx context.Context, p checkpoint.Position, state []byte) error
 	pending    *lease.Pending // announced before this tenure, nil if nothing was
 	failed     func(CheckpointFailedInfo)
+	opts       *Options // the consumer's, for its events
+
+	// stops are the ends of Run's context and of the lease, nil in a test: something
+	// to wait for beside source.err.
+	stops [2]<-chan struct{}
 
 	// ended is set when the last batch has been asked past; read by the handler's
 	// goroutine only.
@@ -56,9 +61,10 @@ type batchSource interface {
 
 // NewShard returns a Shard for a handler's unit test, without a stream or a
 // lease: it yields batches and then ends with end, nil meaning the end of the
-// shard (see [Shard.Batches] for the others). store is called with each position
-// [Shard.Checkpoint] accepts; nil accepts them all. Records without an [Origin]
-// are given that of the shard.
+// shard (see [Shard.Batches] for the others). A nil batch stands for a time in
+// which nothing comes, long enough for what is waiting to be due. store is called
+// with each position [Shard.Checkpoint] accepts; nil accepts them all. Records
+// without an [Origin] are given that of the shard.
 func NewShard(stream, shardID string, batches []*Batch, end error, store func(context.Context, checkpoint.Position) error) *Shard {
 	if store == nil {
 		store = func(context.Context, checkpoint.Position) error { return nil }
@@ -68,14 +74,18 @@ func NewShard(stream, shardID string, batches []*Batch, end error, store func(co
 	}
 	origin := &Origin{Stream: stream, ShardID: shardID}
 	for _, b := range batches {
+		if b == nil {
+			continue
+		}
 		for i := range b.Records {
 			if b.Records[i].Origin == nil {
 				b.Records[i].Origin = origin
 			}
 		}
 	}
+	opts := defaults()
 	return &Shard{
-		stream: stream, id: shardID, store: store, failed: func(CheckpointFailedInfo) {},
+		stream: stream, id: shardID, store: store, failed: func(CheckpointFailedInfo) {}, opts: &opts,
 		prepare: func(context.Context, checkpoint.Position, []byte) error { return nil },
 		source:  &sequence{batches, end}, stored: checkpoint.TrimHorizon,
 	}
@@ -160,6 +170,36 @@ func (s *Shard) next(ctx context.Context, until time.Time) (*Batch, error) {
 		s.mu.Unlock()
 	}
 	return b, err
+}
+
+// alive returns why no more of the shard may be worked on, nil if it may.
+func (s *Shard) alive(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return s.source.err()
+}
+
+// rest waits until a moment, for ever if it is zero, or until wake yields. It
+// returns early, with the reason, when no more of the shard may be worked on.
+func (s *Shard) rest(ctx context.Context, until time.Time, wake <-chan struct{}) error {
+	var due <-chan time.Time
+	if !until.IsZero() {
+		t := time.NewTimer(time.Until(until))
+		defer t.Stop()
+		due = t.C
+	}
+	if err := s.alive(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-due:
+	case <-wake:
+	case <-ctx.Done():
+	case <-s.stops[0]:
+	case <-s.stops[1]:
+	}
+	return s.alive(ctx)
 }
 
 // letGo releases the batch delivered last: the handler asks for another, or has
@@ -288,14 +328,21 @@ type sequence struct {
 // err is nil: the batches of a test are all meant to be handled.
 func (q *sequence) err() error { return nil }
 
-func (q *sequence) next(ctx context.Context, _ time.Time) (*Batch, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+func (q *sequence) next(ctx context.Context, until time.Time) (*Batch, error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if len(q.batches) == 0 {
+			return nil, q.end
+		}
+		b := q.batches[0]
+		q.batches = q.batches[1:]
+		switch {
+		case b != nil:
+			return b, nil
+		case !until.IsZero():
+			return nil, sleep(ctx, time.Until(until))
+		}
 	}
-	if len(q.batches) == 0 {
-		return nil, q.end
-	}
-	b := q.batches[0]
-	q.batches = q.batches[1:]
-	return b, nil
 }

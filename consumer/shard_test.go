@@ -141,66 +141,6 @@ func TestFailedCheckpointCanBeRepeated(t *testing.T) {
 	}
 }
 
-func TestEachRecordStoresWhatIsDoneBeforeItFails(t *testing.T) {
-	t.Parallel()
-	cause := errors.New("no")
-	st := &store{}
-	var seen []string
-	h := consumer.EachRecord(func(_ context.Context, r *consumer.Record) error {
-		if r.Position == checkpoint.At("4") {
-			return cause
-		}
-		seen = append(seen, string(r.Data))
-		return nil
-	})
-	err := h(t.Context(), consumer.NewShard("s", "shard", []*consumer.Batch{batch(1, 2), batch(3, 6)}, nil, st.put))
-	if !errors.Is(err, cause) {
-		t.Errorf("handler returned %v, want the function's error", err)
-	}
-	if !slices.Equal(seen, []string{"1", "2", "3"}) || !slices.Equal(st.positions, []string{"3"}) {
-		t.Errorf("handled %v, stored %v; want 1-3 and 3", seen, st.positions)
-	}
-}
-
-func TestEachBatchStoresWholeBatches(t *testing.T) {
-	t.Parallel()
-	cause := errors.New("no")
-	st := &store{}
-	h := consumer.EachBatch(func(_ context.Context, b *consumer.Batch) error {
-		if b.Last() == checkpoint.At("6") {
-			return cause
-		}
-		return nil
-	})
-	err := h(t.Context(), consumer.NewShard("s", "shard", []*consumer.Batch{batch(1, 2), batch(3, 6)}, nil, st.put))
-	if !errors.Is(err, cause) || !slices.Equal(st.positions, []string{"2"}) {
-		t.Errorf("handler returned %v, stored %v; want the function's error and 2", err, st.positions)
-	}
-}
-
-// A panic passes through the adapters; what was done before it is stored.
-func TestEachRecordStoresBeforeAPanicEndsIt(t *testing.T) {
-	t.Parallel()
-	st := &store{}
-	h := consumer.EachRecord(func(_ context.Context, r *consumer.Record) error {
-		if r.Position == checkpoint.At("3") {
-			panic("boom")
-		}
-		return nil
-	})
-	func() {
-		defer func() {
-			if v := recover(); v != "boom" {
-				t.Errorf("recovered %v, want boom", v)
-			}
-		}()
-		_ = h(t.Context(), consumer.NewShard("s", "shard", []*consumer.Batch{batch(1, 5)}, nil, st.put))
-	}()
-	if !slices.Equal(st.positions, []string{"2"}) {
-		t.Errorf("stored %v, want 2", st.positions)
-	}
-}
-
 func TestEachRecordKeepsTheCheckpointPace(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
