@@ -16,3 +16,19 @@ type KinesisAPI interface {
 	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
 	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
 }
+
+// FanOutAPI is what a consumer asks of Kinesis in addition when
+// [Options.Retrieval] is [FanOut] or [Auto]. *kinesis.Client provides it.
+//
+// The client of SubscribeToShard is that of the others but for its connections:
+// where the HTTP client is the SDK's own, subscriptions have connections to
+// themselves, over HTTP/2, made with the same transport settings but for MaxConnsPerHost,
+// and without its timeouts. Any other HTTP client serves them as it is.
+type FanOutAPI interface {
+	KinesisAPI
+	SubscribeToShard(context.Context, *kinesis.SubscribeToShardInput, ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error)
+	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+	DescribeStreamConsumer(context.Context, *kinesis.DescribeStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamConsumerOutput, error)
+	RegisterStreamConsumer(context.Context, *kinesis.RegisterStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.RegisterStreamConsumerOutput, error)
+	DeregisterStreamConsumer(context.Context, *kinesis.DeregisterStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.DeregisterStreamConsumerOutput, error)
+}

@@ -50,6 +50,9 @@ type Consumer struct {
 	stream  streamRef
 	opts    Options
 	leases  *lease.Coordinator
+	budget  *Budget
+	fans    fanOuts
+	health  health
 	running atomic.Bool
 }
 
@@ -65,6 +68,8 @@ func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Op
 	err = errors.Join(err, o.validate(), shardmap.CheckMD5())
 	if client == nil {
 		err = errors.Join(err, errors.New("consumer: client is nil, want a Kinesis client"))
+	} else if _, ok := client.(FanOutAPI); !ok && (o.Retrieval != Polling || o.Deregister) {
+		err = errors.Join(err, fmt.Errorf("consumer: Retrieval is %v, but the client has not the methods of FanOutAPI", o.Retrieval))
 	}
 	if store == nil {
 		err = errors.Join(err, errors.New("consumer: store is nil, want a lease.Store"))
@@ -72,7 +77,10 @@ func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Op
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{client: client, stream: ref, opts: o}
+	c := &Consumer{client: client, stream: ref, opts: o, budget: o.Budget}
+	if c.budget == nil {
+		c.budget = NewBudget(o.MaxBufferedBytes)
+	}
 	c.leases, err = lease.New(store, &source{client: client, stream: ref, start: o.Start}, func(l *lease.Options) {
 		l.Logger = o.Logger
 		l.Load = hostload.New().CPU
@@ -118,9 +126,15 @@ func (c *Consumer) Run(ctx context.Context, h Handler) error {
 		}
 		return err
 	})
+	cause := context.Cause(ctx)
+	cancel(nil)
+	c.fans.end()
 	var fatal *fatalError
-	if errors.As(context.Cause(ctx), &fatal) {
+	if errors.As(cause, &fatal) {
 		return fatal.err
+	}
+	if err == nil && c.opts.Deregister {
+		c.deregisterLast(ctx)
 	}
 	return err
 }
@@ -160,25 +174,32 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 	failures := 0
 	for {
 		from := held.Position()
-		r := startReader(run, fetch, held.Err, c.poller(held, from), c.unpacker(held, from))
+		retrieval, err := c.retriever(run, held, from)
+		if err != nil {
+			return err
+		}
+		r := startReader(run, fetch, held.Err, retrieval, c.unpacker(held, from))
 		s := &Shard{
 			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
 			source: r, stored: from,
 			store: held.Checkpoint, prepare: held.Prepare, pending: held.Pending(), failed: c.opts.checkpointFailed,
 			opts: &c.opts, stops: [2]<-chan struct{}{run.Done(), fetch.Done()},
 		}
-		err := s.settle(work, handle(work, s, h))
+		err = s.settle(work, handle(work, s, h))
 		s.end()
 		s.letGo()
 		r.stop()
+		retrieval.close()
 		var fatal *fatalError
 		switch {
-		case errors.As(err, &fatal):
-			return err
+		case errors.As(err, &fatal) || errors.As(r.failed, &fatal):
+			return fatal
 		case err == nil && s.ended:
 			return c.finish(fetch, work, held, s, r.children)
 		case work.Err() != nil:
 			return context.Cause(work)
+		case r.failed != nil:
+			return r.failed
 		case r.err() != nil:
 			if err == nil || errors.Is(err, ErrStopping) {
 				return nil
@@ -249,15 +270,6 @@ func (c *Consumer) finish(fetch, work context.Context, held *lease.Held, s *Shar
 		}
 		c.opts.checkpointFailed(CheckpointFailedInfo{Stream: s.stream, ShardID: s.id, Position: checkpoint.ShardEnd, Err: err})
 		_ = sleep(ctx, finishBackoff.Delay(s.epoch.Owner, "finish", s.id, n))
-	}
-}
-
-func (c *Consumer) poller(held *lease.Held, from checkpoint.Position) *poller {
-	return &poller{
-		heard: held.Since(), pin: held.Pin,
-		client: c.client, stream: c.stream, shardID: held.Shard().ID,
-		start: held.Stream().StartTime, interval: c.opts.PollInterval,
-		identity: held.Epoch().Owner, opts: &c.opts, from: from,
 	}
 }
 

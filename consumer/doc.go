@@ -41,6 +41,8 @@
 // finishes them in any: [Shard.Completions] keeps its checkpoints. One that writes
 // to another system announces a position first, with [Shard.Prepare].
 //
+// Records are polled for, or pushed by enhanced fan-out; see [Options.Retrieval].
+//
 // [Rewind] sets an application back to an earlier place while it runs, and
 // [Consumer.Fleet] shows who reads what, why, and how far behind.
 //
@@ -76,8 +78,9 @@
 //
 // [New] starts nothing. [Consumer.Run] starts one goroutine per shard held for
 // the handler and one that fetches, at most one page ahead, beside those of
-// package lease; it returns when all have ended. Handlers of different shards
-// run at the same time.
+// package lease, and with fan-out those of the SDK, three for each subscription,
+// and one for each stream that looks after the fan-out consumer. It returns when
+// all have ended. Handlers of different shards run at the same time.
 //
 // When Run's context ends, no batch is handed out any more; a handler may finish
 // the one in hand and store a last checkpoint within lease.Options.DrainTimeout.
@@ -86,8 +89,10 @@
 //
 // # Errors
 //
-// A call to Kinesis that fails is repeated with back-off for as long as the lease
-// is held and reported by [Events.ReadFailed]. A checkpoint that fails is tried
+// A call to Kinesis that fails is repeated with back-off and reported by
+// [Events.ReadFailed]. A shard that does not answer for [Options.StallTimeout] is
+// given up; see [Consumer.Health]. A shard whose subscription is refused or breaks
+// off is polled for a while; see [Events.RetrievalChanged]. A checkpoint that fails is tried
 // again by [EachRecord] and [EachBatch] and reported by [Events.CheckpointFailed].
 // A handler that fails is called again from the last checkpoint and reported by
 // [Events.HandlerFailed].
@@ -97,7 +102,12 @@
 // A shard answers 5 GetRecords calls a second and 2 MiB a second, to all
 // applications together; a call returns at most 10,000 records and 10 MiB
 // (https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html).
-// Memory is, for each shard held, at most two such pages (the one being handled
-// and the one ahead), the [Record] values of one batch, about 150 bytes each, and
-// while a page arrives the text of the response, a third larger than the page.
+// Enhanced fan-out pushes 2 MiB a second and shard to each of at most 20 consumers
+// of a stream (50 with On-demand Advantage).
+//
+// Memory for records is bounded by [Options.MaxBufferedBytes] for all shards
+// together. Beside it there are the [Record] values of one batch for each shard,
+// about 150 bytes each, while a page arrives the text of the response, a third
+// larger than the page, and for a subscription that is not read up to 512 KiB that
+// the connection has taken in.
 package consumer

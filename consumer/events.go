@@ -27,6 +27,14 @@ type Events struct {
 	// ReadFailed reports a failed call to Kinesis. The reader tries again.
 	ReadFailed func(ReadFailedInfo)
 
+	// RetrievalChanged reports that a shard is read in another way from now on:
+	// polled because fan-out does not work, or pushed again because it does.
+	RetrievalChanged func(RetrievalInfo)
+
+	// Stalled reports a shard that has not answered for half of
+	// [Options.StallTimeout], and again when it is given up.
+	Stalled func(StalledInfo)
+
 	// CheckpointFailed reports a position that the lease table did not take, and
 	// that is not known to be stored. The shard is still held.
 	CheckpointFailed func(CheckpointFailedInfo)
@@ -101,7 +109,7 @@ type ReadFailedInfo struct {
 	Stream, ShardID string
 	Err             error
 	Throttled       bool // the shard asks for a slower pace; other readers use it too
-	Failures        int  // in a row, this one included
+	Failures        int  // in a row, this one included; throttles count apart
 }
 
 // CheckpointFailedInfo describes a checkpoint that failed.
@@ -153,6 +161,16 @@ func (o *Options) malformed(i MalformedInfo) {
 func (o *Options) readFailed(i ReadFailedInfo) {
 	o.Logger.Warn("read failed", "stream", i.Stream, "shard", i.ShardID, "failures", i.Failures, "error", i.Err)
 	call(o.Events.ReadFailed, i)
+}
+
+func (o *Options) retrievalChanged(i RetrievalInfo) {
+	o.Logger.Warn("retrieval changed", "stream", i.Stream, "shard", i.ShardID, "from", i.From.String(), "to", i.To.String(), "error", i.Err)
+	call(o.Events.RetrievalChanged, i)
+}
+
+func (o *Options) stalled(i StalledInfo) {
+	o.Logger.Error("shard stalled", "stream", i.Stream, "shard", i.ShardID, "since", i.Since, "givenUp", i.GivenUp, "error", i.Err)
+	call(o.Events.Stalled, i)
 }
 
 func (o *Options) checkpointFailed(i CheckpointFailedInfo) {

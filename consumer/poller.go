@@ -4,24 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
-	"github.com/kinesis-go/kinesis/lease"
 )
 
 const (
 	// minPollGap keeps a reader under the 5 GetRecords calls a second that a
 	// shard answers, all its readers together.
 	minPollGap = 200 * time.Millisecond
+
+	// pollBytesPerSecond is what GetRecords gives of a shard, all its readers
+	// together.
+	pollBytesPerSecond = 2 << 20
+
+	// fullPage is the size of a page after which a shard answers no call for
+	// fullPagePause.
+	fullPage      = 10 << 20
+	fullPagePause = 5 * time.Second
+
+	// maxPollGap bounds how slow a reader becomes for others' sake.
+	maxPollGap = 10 * time.Second
 
 	// callTimeout ends a call to Kinesis that does not answer. The SDK sets no
 	// bound of its own.
@@ -31,75 +39,94 @@ const (
 // readBackoff spaces the attempts of a read that fails.
 var readBackoff = pace.Backoff{Base: 250 * time.Millisecond, Max: 10 * time.Second}
 
-// A page is what one GetRecords call returned.
-type page struct {
-	at       time.Time // when it was asked for
-	records  []types.Record
-	mem      *memory
-	behind   time.Duration
-	end      bool          // nothing follows: the shard is closed and read to its end
-	children []lease.Shard // with end
-}
-
 // A poller reads one shard with GetRecords, page by page. It belongs to one
 // goroutine.
+//
+// What a shard gives is for all applications together, and none knows of the
+// others. A poller asks for all of it until it is throttled, then for a share;
+// see pace.Share.
 type poller struct {
-	client   KinesisAPI
-	stream   streamRef
-	shardID  string
-	start    time.Time     // where checkpoint.AtTimestamp starts
+	*place
 	interval time.Duration // between calls at the tip
-	identity string        // spreads the jitter of different workers
-	opts     *Options
+	account  *account
 
-	// from is where the next iterator begins: the position stored last or, once
-	// records were fetched, the last of those.
-	from    checkpoint.Position
-	fetched bool
-	heard   time.Time // when the shard last answered, by its clock if it tells
-
-	// pin stores what LATEST stands for in the lease; unpinned is that while it is
-	// not stored.
-	pin      func(ctx context.Context, at time.Time) error
-	unpinned time.Time
-
-	// sought is the record the next page must begin with, zero if there is none.
-	sought checkpoint.Position
-
-	iterator *string
-	wait     time.Duration // between the start of the last call and the next
-	called   time.Time
-	failures int // in a row
+	iterator  *string
+	share     pace.Share
+	wait      time.Duration // between the start of the last call and the next
+	called    time.Time
+	failures  int // in a row
+	throttles int // in a row
 }
 
 // next returns the next page, an empty one too. It tries until it has one; the
 // only error is the cause of ctx's end.
 func (p *poller) next(ctx context.Context) (page, error) {
 	for {
-		if err := sleep(ctx, p.wait-time.Since(p.called)); err != nil {
-			return page{}, err
+		pg, err := p.try(ctx)
+		if err == nil || ctx.Err() != nil {
+			return pg, err
 		}
-		p.called = time.Now()
-		pg, err := p.attempt(ctx)
-		if ctx.Err() != nil {
-			return page{}, context.Cause(ctx)
-		}
-		if err == nil {
-			p.failures = 0
-			return pg, nil
-		}
-		p.failed(err)
 	}
 }
 
-// failed reports a failed attempt and sets the pause before the next.
+// try makes one attempt at the next page when it is time for it. An error was
+// reported, unless it is the cause of ctx's end.
+func (p *poller) try(ctx context.Context) (page, error) {
+	if err := sleep(ctx, p.wait-time.Since(p.called)); err != nil {
+		return page{}, err
+	}
+	room, err := p.account.reserve(ctx, p.account.expected())
+	if err != nil {
+		return page{}, err
+	}
+	p.called = time.Now()
+	pg, err := p.attempt(ctx)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	} else if err != nil {
+		p.failed(err)
+	}
+	if err != nil {
+		room.cancel()
+		return page{}, err
+	}
+	pg.mem = room.settle(pg.records)
+	p.failures, p.throttles = 0, 0
+	p.share.Passed(p.called)
+	p.wait = p.gap(pg)
+	return pg, nil
+}
+
+// gap returns the time between the call that returned pg and the next.
+func (p *poller) gap(pg page) time.Duration {
+	gap := p.interval
+	if pg.behind > 0 {
+		gap = minPollGap
+	}
+	bytes := payload(pg.records)
+	spent := time.Duration(bytes) * time.Second / pollBytesPerSecond
+	gap = min(time.Duration(float64(max(gap, spent))/p.share.At(p.called)), max(maxPollGap, spent))
+	if bytes >= fullPage {
+		gap = max(gap, fullPagePause)
+	}
+	return gap
+}
+
+// failed reports a failed attempt and sets the pause before the next. That the
+// shard gives no more at present is no failure: the pace changes.
 func (p *poller) failed(err error) {
+	if isThrottle(err) {
+		now := time.Now()
+		p.share.Throttled(p.called, now)
+		p.throttles++
+		least := time.Duration(float64(minPollGap) / p.share.At(now))
+		p.wait = min(maxPollGap, least+readBackoff.Delay(p.identity, "throttle", p.shardID, p.throttles-1))
+		p.readFailed(err, p.throttles)
+		return
+	}
 	p.wait = max(minPollGap, readBackoff.Delay(p.identity, "read", p.shardID, p.failures))
 	p.failures++
-	p.opts.readFailed(ReadFailedInfo{
-		Stream: p.stream.name, ShardID: p.shardID, Err: err, Failures: p.failures,
-		Throttled: isCode(err, "ProvisionedThroughputExceededException", "LimitExceededException"),
-	})
+	p.readFailed(err, p.failures)
 }
 
 // attempt makes one try at a page.
@@ -129,42 +156,16 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 		pg.end = true
 	}
 	p.iterator = out.NextShardIterator
-	p.heard = p.called
-	if at, ok := middleware.GetServerTime(out.ResultMetadata); ok {
-		p.heard = at
-	}
-	p.checkSought(pg)
-	if n := len(out.Records); n > 0 {
-		p.from, p.fetched = checkpoint.At(aws.ToString(out.Records[n-1].SequenceNumber)), true
-	}
-	if p.wait = p.interval; pg.behind > 0 {
-		p.wait = minPollGap
-	}
+	p.answered(p.called, out.ResultMetadata)
+	p.took(pg, "")
 	return pg, nil
-}
-
-// checkSought looks whether the record that reading goes on from is still there.
-// The service says nothing if it is not: it goes on with the oldest it has.
-func (p *poller) checkSought(pg page) {
-	if p.sought.IsZero() || len(pg.records) == 0 && !pg.end {
-		return
-	}
-	found := checkpoint.ShardEnd
-	if len(pg.records) > 0 {
-		found = position(&pg.records[0])
-	}
-	if found.SequenceNumber != p.sought.SequenceNumber {
-		p.opts.skipped(SkippedInfo{
-			Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed, From: p.sought, To: found,
-		})
-	}
-	p.sought = checkpoint.Position{}
 }
 
 // afterError decides what a refused call means for the iterator.
 func (p *poller) afterError(ctx context.Context, err error) (page, error) {
 	switch {
 	case isCode(err, "ResourceNotFoundException"):
+		p.iterator = nil
 		return p.gone(ctx, err)
 	case isCode(err, "ExpiredIteratorException", "InvalidArgumentException") && p.iterator != nil:
 		// An iterator the service does not accept is made again.
@@ -176,104 +177,26 @@ func (p *poller) afterError(ctx context.Context, err error) (page, error) {
 			Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed,
 			From: p.from, To: checkpoint.TrimHorizon, Err: err,
 		})
-		p.from, p.fetched = checkpoint.TrimHorizon, false
+		p.from, p.fetched, p.continuation = checkpoint.TrimHorizon, false, ""
 	}
 	return page{}, err
 }
 
 // open asks for an iterator at the position reached.
 func (p *poller) open(ctx context.Context) (*string, error) {
-	p.sought = checkpoint.Position{}
-	in := &kinesis.GetShardIteratorInput{
-		StreamName: p.stream.nameOnly(),
-		StreamARN:  p.stream.arnOnly(),
-		ShardId:    &p.shardID,
-	}
-	switch {
-	case p.from == checkpoint.Latest && !p.heard.IsZero():
-		// LATEST is judged anew by each call. Once the shard has answered, what
-		// arrived since then may not be passed over.
-		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, aws.Time(p.heard)
-	case p.from == checkpoint.Latest:
-		in.ShardIteratorType = types.ShardIteratorTypeLatest
-	case p.from == checkpoint.AtTimestamp:
-		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &p.start
-	case !p.from.IsRecord():
-		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	case p.fetched:
-		in.ShardIteratorType = types.ShardIteratorTypeAfterSequenceNumber
-		in.StartingSequenceNumber = &p.from.SequenceNumber
-	default:
-		// The stored position may lie inside an aggregate, so its record is read
-		// again and what was done of it is left out.
-		p.sought = p.from
-		in.ShardIteratorType = types.ShardIteratorTypeAtSequenceNumber
-		in.StartingSequenceNumber = &p.from.SequenceNumber
-	}
-	out, err := p.client.GetShardIterator(ctx, in, noRetries)
+	at := p.request()
+	out, err := p.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{
+		StreamName: p.stream.nameOnly(), StreamARN: p.stream.arnOnly(), ShardId: &p.shardID,
+		ShardIteratorType: at.kind, StartingSequenceNumber: at.sequence, Timestamp: at.at,
+	}, noRetries)
 	if err != nil {
 		return nil, err
 	}
 	if out.ShardIterator == nil {
 		return nil, fmt.Errorf("consumer: GetShardIterator of %s returned no iterator", p.shardID)
 	}
-	if in.ShardIteratorType == types.ShardIteratorTypeLatest {
-		p.heard = p.called
-		if at, ok := middleware.GetServerTime(out.ResultMetadata); ok {
-			p.heard = at
-		}
-		p.unpinned = p.heard
-	}
+	p.begun(at, p.called, out.ResultMetadata)
 	return out.ShardIterator, nil
-}
-
-// pinStart stores where the shard begins for a worker that takes it over before
-// the first checkpoint. What fails is tried again with the next page.
-func (p *poller) pinStart(ctx context.Context) {
-	if p.pin != nil && !p.unpinned.IsZero() && p.pin(ctx, p.unpinned) == nil {
-		p.unpinned = time.Time{}
-	}
-}
-
-// childrenAtEnd returns the shards that continue this one. Not every server
-// names them with the last page, or their parents; then the list of shards does.
-// A shard that the list shows open has not ended, whatever the page said.
-func (p *poller) childrenAtEnd(ctx context.Context, named []types.ChildShard) ([]lease.Shard, error) {
-	orphan := func(c types.ChildShard) bool { return !slices.Contains(c.ParentShards, p.shardID) }
-	if len(named) > 0 && !slices.ContainsFunc(named, orphan) {
-		return childShards(named)
-	}
-	all, err := listShards(ctx, p.client, p.stream, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range all {
-		if s.ID == p.shardID && !s.Closed {
-			return nil, fmt.Errorf("consumer: shard %s returned no next iterator, yet it is open", p.shardID)
-		}
-	}
-	return childrenOf(p.shardID, all), nil
-}
-
-// gone decides what ResourceNotFound means: a shard that has passed out of
-// retention ends here; a stream that is not there, or not visible from here, is
-// no reason to call its records read.
-func (p *poller) gone(ctx context.Context, cause error) (page, error) {
-	all, err := listShards(ctx, p.client, p.stream, nil)
-	if err != nil || len(all) == 0 { // no stream is without shards
-		return page{}, errors.Join(cause, err)
-	}
-	for _, s := range all {
-		if s.ID == p.shardID {
-			p.iterator = nil
-			return page{}, cause
-		}
-	}
-	p.opts.skipped(SkippedInfo{
-		Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed,
-		From: p.from, To: checkpoint.ShardEnd, Err: cause,
-	})
-	return page{end: true, children: childrenOf(p.shardID, all)}, nil
 }
 
 // sleep waits for d, or returns the cause of ctx's end.
@@ -295,6 +218,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 // noRetries switches the SDK's own retries off for one call: they share one
 // budget over all shards of a client and hide throttling from the pace.
 func noRetries(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
+
+// isThrottle reports whether err says that the shard, or the account, gives no
+// more at present.
+func isThrottle(err error) bool {
+	return isCode(err, "ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException", "KMSThrottlingException")
+}
 
 // isCode reports whether err is an API error with one of the codes.
 func isCode(err error, codes ...string) bool {

@@ -91,10 +91,10 @@ func poll(t *testing.T, s *scripted, from checkpoint.Position, pages int, events
 		o.Events = *events
 	}
 	s.begun = time.Now()
-	p := &poller{
+	p := &poller{interval: time.Second, place: &place{
 		client: s, stream: streamRef{name: "clicks"}, shardID: "shardId-000000000000",
-		start: s.begun.Add(-time.Hour), interval: time.Second, identity: "w", opts: &o, from: from,
-	}
+		start: s.begun.Add(-time.Hour), identity: "w", opts: &o, from: from,
+	}}
 	for range pages {
 		pg, err := p.next(t.Context())
 		if err != nil {
@@ -319,7 +319,7 @@ func TestPollerEndsWithItsContext(t *testing.T) {
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		s := &scripted{begun: time.Now(), get: []func(string) (*kinesis.GetRecordsOutput, error){gives("a", 0)}}
-		p := &poller{client: s, shardID: "shardId-000000000000", interval: time.Minute, from: checkpoint.TrimHorizon}
+		p := &poller{interval: time.Minute, place: &place{client: s, shardID: "shardId-000000000000", from: checkpoint.TrimHorizon}}
 		if _, err := p.next(ctx); err != nil {
 			t.Fatal(err)
 		}

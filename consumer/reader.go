@@ -10,6 +10,13 @@ import (
 	"github.com/kinesis-go/kinesis/lease"
 )
 
+// A pager reads a shard page by page.
+type pager interface {
+	// next waits for a page. The error is the cause of ctx's end, or says why
+	// reading has been given up.
+	next(ctx context.Context) (page, error)
+}
+
 // A reader is the batchSource of a held shard: a goroutine fetches pages, at
 // most one ahead, and next takes them apart.
 //
@@ -23,12 +30,13 @@ type reader struct {
 	unpack   unpacker
 	children []lease.Shard // known once next returned io.EOF
 	end      bool          // the page being unpacked is the last
+	failed   error         // reading was given up; returned by next from then on
 }
 
 // startReader begins to fetch. The reader stops at the end of run, which is that
 // of Consumer.Run, of fetch, and of the lease; alive tells the latter also when
 // the contexts have not ended yet because the process was frozen.
-func startReader(run, fetch context.Context, alive func() error, p *poller, u unpacker) *reader {
+func startReader(run, fetch context.Context, alive func() error, p pager, u unpacker) *reader {
 	ctx, cancel := context.WithCancel(fetch)
 	r := &reader{
 		ended: run.Done(), left: fetch.Done(), judge: judge(run, fetch, alive),
@@ -38,8 +46,16 @@ func startReader(run, fetch context.Context, alive func() error, p *poller, u un
 	wg.Go(func() {
 		for {
 			pg, err := p.next(ctx)
+			if ctx.Err() != nil {
+				pg.mem.release()
+				return // next sees that by itself
+			}
 			if err != nil {
-				return // ctx ended; next sees that by itself
+				pg = page{end: true, err: err}
+			}
+			if pg.beat {
+				r.offer(pg) // or leave it out: a page with records would have to wait behind it
+				continue
 			}
 			select {
 			case r.pages <- pg:
@@ -58,6 +74,14 @@ func startReader(run, fetch context.Context, alive func() error, p *poller, u un
 		r.unpack.drop()
 	}
 	return r
+}
+
+// offer hands pg over if it is waited for.
+func (r *reader) offer(pg page) {
+	select {
+	case r.pages <- pg:
+	default:
+	}
 }
 
 // judge returns a function that says why a shard may not be worked on any more.
@@ -100,13 +124,16 @@ func (r *reader) next(ctx context.Context, until time.Time) (*Batch, error) {
 		if b := r.unpack.batch(); b != nil {
 			return b, nil
 		}
+		if r.failed != nil {
+			return nil, r.failed
+		}
 		if r.end {
 			return nil, io.EOF
 		}
 		select {
 		case pg := <-r.pages:
 			r.unpack.load(pg)
-			r.end, r.children = pg.end, pg.children
+			r.end, r.children, r.failed = pg.end, pg.children, pg.err
 			continue
 		case <-ctx.Done():
 			continue

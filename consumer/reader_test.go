@@ -20,7 +20,7 @@ func frozen(t *testing.T) (r *reader, freeze func()) {
 	t.Helper()
 	s := &scripted{begun: time.Now(), get: []func(string) (*kinesis.GetRecordsOutput, error){gives("a", 0, 1, 2), gives("b", 0, 3, 4), gives("c", 0)}}
 	o := defaults()
-	p := &poller{client: s, shardID: "shardId-000000000000", interval: time.Second, opts: &o, from: checkpoint.TrimHorizon}
+	p := &poller{interval: time.Second, place: &place{client: s, shardID: "shardId-000000000000", opts: &o, from: checkpoint.TrimHorizon}}
 	lost := false
 	alive := func() error {
 		if lost {

@@ -1,0 +1,199 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kinesis-go/kinesis/consumer"
+	"github.com/kinesis-go/kinesis/kinesistest"
+)
+
+// fanOut makes a worker read by fan-out.
+func fanOut(o *consumer.Options) { o.Retrieval, o.FanOutConsumer = consumer.FanOut, "clicks-app" }
+
+// calls counts the calls of an operation from now on.
+func (w *world) calls(op string) *atomic.Int64 {
+	n := new(atomic.Int64)
+	w.srv.Inject(kinesistest.Fault{Operation: op, Match: func(*kinesistest.Call) bool { n.Add(1); return false }})
+	return n
+}
+
+// switches collects the changes of retrieval.
+type switches struct {
+	mu  sync.Mutex
+	all []consumer.RetrievalInfo
+}
+
+func (s *switches) option(o *consumer.Options) {
+	o.Events.RetrievalChanged = func(i consumer.RetrievalInfo) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all = append(s.all, i)
+	}
+}
+
+func (s *switches) ways() (to []consumer.Retrieval) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.all {
+		to = append(to, i.To)
+	}
+	return to
+}
+
+// G1, G2 by fan-out: through subscriptions that end every 5 minutes, a split and a
+// merge, everything arrives once and in order, and nobody polls once the consumer
+// is ACTIVE.
+func TestFanOutDeliversEverythingOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.puts(500)
+		a := w.run(w.worker("w1", fanOut), w.handler("w1"))
+		b := w.run(w.worker("w2", fanOut), w.handler("w2"))
+		w.settle(time.Minute)
+		time.Sleep(20 * time.Second) // the consumer is ACTIVE
+		polls, subs := w.calls("GetRecords"), w.calls("SubscribeToShard")
+		for i := range 16 {
+			w.puts(100)
+			time.Sleep(time.Minute)
+			switch i {
+			case 6:
+				w.split(id(1))
+			case 11:
+				w.merge(id(0), id(3))
+			}
+		}
+		w.settle(time.Minute)
+		if err := errors.Join(a(), b()); err != nil {
+			t.Error(err)
+		}
+		w.checkOrder()
+		if n := w.repeated(); n > 0 {
+			t.Errorf("%d records delivered twice", n)
+		}
+		if polls.Load() > 0 {
+			t.Errorf("%d polls", polls.Load())
+		}
+		if n := subs.Load(); n < 9 || n > 20 {
+			t.Errorf("%d subscriptions in 16 minutes of 3 to 4 shards, want one for each 5 minutes", n)
+		}
+		if c := w.srv.Consumers(stream); len(c) != 1 || c[0].Name != "clicks-app" || len(c[0].Subscriptions) > 0 {
+			t.Errorf("consumers %+v, want one without a subscription", c)
+		}
+	})
+}
+
+// What breaks a subscription loses and repeats nothing (KCL PR#562, PR#596).
+func TestFanOutHealsItself(t *testing.T) {
+	t.Parallel()
+	breaks := func(k kinesistest.BreakKind, after time.Duration) kinesistest.Fault {
+		return kinesistest.Fault{Operation: "SubscribeToShard", Probability: 0.7, Subscription: kinesistest.Breakage{Kind: k, After: after, AfterEvents: 1}}
+	}
+	refuses := func(code string) kinesistest.Fault {
+		return kinesistest.Fault{Operation: "SubscribeToShard", Probability: 0.7, Error: &kinesistest.Error{Code: code, Message: "by a fault"}}
+	}
+	tests := map[string]kinesistest.Fault{
+		"cut at once":        {Operation: "SubscribeToShard", Probability: 0.7, Subscription: kinesistest.Breakage{Kind: kinesistest.BreakCut}},
+		"cut":                breaks(kinesistest.BreakCut, 7*time.Second),
+		"torn":               breaks(kinesistest.BreakTruncate, 20*time.Second),
+		"ended early":        breaks(kinesistest.BreakEnd, 0),
+		"stalled":            breaks(kinesistest.BreakStall, 20*time.Second),
+		"never an event":     {Operation: "SubscribeToShard", Probability: 0.7, Subscription: kinesistest.Breakage{Kind: kinesistest.BreakStall}},
+		"corrupt":            breaks(kinesistest.BreakCorrupt, 3*time.Second),
+		"exception":          breaks(kinesistest.BreakError, 40*time.Second),
+		"resource in use":    refuses("ResourceInUseException"),
+		"limit exceeded":     refuses("LimitExceededException"),
+		"internal failure":   {Operation: "SubscribeToShard", Probability: 0.7, Error: kinesistest.InternalFailure},
+		"access denied":      refuses("AccessDeniedException"),
+		"hangs":              {Operation: "SubscribeToShard", Probability: 0.7, Hang: true},
+		"answers lost":       {Operation: "SubscribeToShard", Probability: 0.7, Lose: kinesistest.LoseResponse},
+		"polling throttled":  {Operation: "*", Probability: 0.5, Error: kinesistest.Throttled, Match: reads},
+		"consumer not found": refuses("ResourceNotFoundException"),
+	}
+	for name, f := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 2)
+				f.Seed = 7
+				heal := w.srv.Inject(f)
+				var s switches
+				stop := w.run(w.worker("w1", fanOut, s.option), w.handler("w1"))
+				for i := range 20 {
+					w.puts(50)
+					time.Sleep(10 * time.Second)
+					if i == 10 {
+						w.split(id(1))
+					}
+				}
+				w.settle(time.Minute)
+				heal()
+				time.Sleep(15 * time.Minute) // long enough to be back at fan-out
+				polls := w.calls("GetRecords")
+				w.puts(100)
+				w.settle(time.Minute)
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				w.checkOrder()
+				if n := w.repeated(); n > 0 {
+					t.Errorf("%d records delivered twice", n)
+				}
+				if polls.Load() > 0 {
+					t.Errorf("after all is well it polls; switches %v", s.ways())
+				}
+			})
+		})
+	}
+}
+
+// A handler that blocks for longer than a subscription lives is no fault of the
+// server's: memory stays bounded, the subscription ends unread and is resumed,
+// nothing is lost or repeated, and nothing is polled for.
+func TestHandlerThatBlocksOutlivesItsSubscription(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		var s switches
+		budget := consumer.NewBudget(16 << 20)
+		release := make(chan struct{})
+		stop := w.run(w.worker("w1", fanOut, s.option, func(o *consumer.Options) { o.Budget = budget }), func(ctx context.Context, sh *consumer.Shard) error {
+			blocked := false
+			return consumer.EachRecord(func(_ context.Context, r *consumer.Record) error {
+				if !blocked {
+					blocked = true
+					<-release
+				}
+				w.record("w1", sh.ID(), r)
+				return nil
+			})(ctx, sh)
+		})
+		time.Sleep(20 * time.Second) // the consumer is ACTIVE
+		polls, before := w.calls("GetRecords"), len(s.ways())
+		for range 38 {
+			w.puts(100)
+			time.Sleep(10 * time.Second)
+		}
+		if used := budget.Used(); used == 0 || used > 1<<20 {
+			t.Errorf("%d bytes in use while the handler blocks", used)
+		}
+		close(release)
+		w.settle(time.Minute)
+		if n := w.repeated(); n > 0 || polls.Load() > 0 || len(s.ways()) > before {
+			t.Errorf("%d repeated, %d polls, switches %v; want no more than the first", n, polls.Load(), s.ways())
+		}
+		w.checkOrder()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if budget.Used() != 0 {
+			t.Errorf("%d bytes in use at the end", budget.Used())
+		}
+	})
+}
