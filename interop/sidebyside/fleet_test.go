@@ -1,0 +1,138 @@
+//go:build java
+
+package sidebyside
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// scenarios in the order of the table.
+var scenarios = []scenario{
+	{name: "ours leads, Java joins, each gives way", run: oursFirst},
+	{name: "Java leads, ours joins, Java gives way", run: javaFirst},
+	{name: "both start together", run: together},
+	{name: "Java is killed as leader and as follower", run: javaKilled},
+	{name: "ours is killed as leader and as follower", run: oursKilled},
+	{name: "leaders freeze and come back", run: frozen},
+	{name: "ours leads: split, merge, cleanup, then killed", core: true, run: reshardOursLeads},
+	{name: "Java leads: split, merge, cleanup", run: reshardJavaLeads},
+	{name: "Java stops inside an aggregate, ours goes on", run: insideJava},
+	{name: "ours stops inside an aggregate, Java goes on", core: true, run: insideOurs},
+	{name: "Java prepares a checkpoint and dies", run: preparedJava},
+	{name: "ours prepares a checkpoint and dies", run: preparedOurs},
+}
+
+// Times within which things have to happen. A JVM on a busy machine needs half a
+// minute to begin, and the KCL waits for up to 30 s on an empty table.
+const (
+	joins = 3 * time.Minute
+	soon  = time.Minute
+)
+
+func oursFirst(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	w.produce(40)
+	go1 := w.ours("go-1")
+	w.holding(go1, 4, soon)
+	w.firstRecord(go1, "new application")
+	java1 := w.java(kcl35, "java-1")
+	w.holding(java1, 2, joins)
+	w.firstRecord(java1, "joining")
+	w.stop(go1)
+	w.holding(java1, 4, joins)
+	go2 := w.ours("go-2")
+	w.holding(go2, 2, joins)
+	w.firstRecord(go2, "joining")
+	w.finish(s)
+}
+
+func javaFirst(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	w.produce(40)
+	java1 := w.java(kcl35, "java-1")
+	w.holding(java1, 4, joins)
+	w.firstRecord(java1, "new application")
+	go1 := w.ours("go-1")
+	w.holding(go1, 2, joins)
+	w.firstRecord(go1, "joining")
+	w.stop(java1)
+	w.holding(go1, 4, joins)
+	w.finish(s)
+}
+
+// together: ours must do nothing that a KCL worker in its first start does not
+// survive.
+func together(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	w.produce(40)
+	java1, go1 := w.java(kcl35, "java-1"), w.ours("go-1")
+	w.holding(go1, 2, joins)
+	w.holding(java1, 2, joins)
+	w.reads(java1, soon)
+	w.finish(s)
+}
+
+// killing kills a worker and awaits that another has all leases.
+func (w *world) killing(dead, heir *worker, what string) {
+	w.t.Helper()
+	w.kill(dead)
+	took := w.holding(heir, 4, joins)
+	results.measured("kill -9 to the last lease elsewhere, failover "+failover.String(), what, "%.1f s", took.Seconds())
+}
+
+func javaKilled(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	w.produce(40)
+	java1 := w.java(kcl35, "java-1")
+	w.holding(java1, 4, joins)
+	go1 := w.ours("go-1")
+	w.holding(go1, 2, joins)
+	w.reads(go1, soon)
+	w.killing(java1, go1, "Java leader, ours takes over")
+	java2 := w.java(kcl35, "java-2")
+	w.holding(java2, 2, joins)
+	w.reads(java2, soon)
+	w.killing(java2, go1, "Java follower, ours leads")
+	w.finish(s)
+}
+
+func oursKilled(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	w.produce(40)
+	go1 := w.ours("go-1")
+	w.holding(go1, 4, soon)
+	java1 := w.java(kcl35, "java-1")
+	w.holding(java1, 2, joins)
+	w.reads(java1, soon)
+	w.killing(go1, java1, "our leader, Java takes over")
+	go2 := w.ours("go-2")
+	w.holding(go2, 2, joins)
+	w.reads(go2, soon)
+	w.killing(go2, java1, "our follower, Java leads")
+	w.finish(s)
+}
+
+// frozen: what a worker does that was away for four failover times disturbs
+// nobody.
+func frozen(t *testing.T, s *scenario) {
+	s.steals = true // the batch in hand when it froze
+	w := newWorld(t, 4)
+	w.produce(40)
+	java1 := w.java(kcl35, "java-1")
+	w.holding(java1, 4, joins)
+	go1 := w.ours("go-1")
+	w.holding(go1, 2, joins)
+	java1.signal(syscall.SIGSTOP)
+	w.holding(go1, 4, joins)
+	java1.signal(syscall.SIGCONT)
+	w.await("Java has lost its leases and has some again", joins, func() bool {
+		return w.tenures["java-1 shardId-000000000000"]+w.tenures["java-1 shardId-000000000001"]+w.tenures["java-1 shardId-000000000002"]+w.tenures["java-1 shardId-000000000003"] >= 6
+	})
+	go1.signal(syscall.SIGSTOP)
+	w.holding(java1, 4, joins)
+	go1.signal(syscall.SIGCONT)
+	w.reads(go1, joins)
+	w.finish(s)
+}

@@ -1,0 +1,162 @@
+//go:build java
+
+package sidebyside
+
+import (
+	"bufio"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+)
+
+// A position is where a record stands.
+type position struct {
+	shard, seq string
+	sub        int64
+}
+
+// finish drains the stream, stops the workers and judges what all of them did.
+func (w *world) finish(s *scenario) {
+	w.t.Helper()
+	w.drain(2 * time.Minute)
+	for _, k := range w.workers {
+		select {
+		case <-k.done:
+		default:
+			w.stop(k)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.SortStableFunc(w.events, func(a, b event) int { return int(a.Time - b.Time) })
+	delivered, repeated := w.judgeRepeats(s)
+	lost := 0
+	for name := range w.sent {
+		if !w.seen[name] {
+			lost++
+			w.t.Errorf("%s is lost", name)
+		}
+	}
+	w.judgeOrder()
+	for key, fault := range w.badRows {
+		w.t.Errorf("row %s %s", key, fault)
+	}
+	for _, e := range w.events {
+		if e.Kind == "failed" {
+			w.t.Errorf("%s %s: %s", e.Worker, e.Shard, e.Error)
+		}
+	}
+	for _, k := range w.workers {
+		for _, fault := range k.wire.faults {
+			w.t.Errorf("%s sent: %s", k.name, fault)
+		}
+		w.judgeLog(s, k)
+	}
+	s.row.parts = strings.Join(w.parts, " + ")
+	s.row.in, s.row.delivered, s.row.repeated, s.row.lost = len(w.sent), delivered, repeated, lost
+	s.row.seconds = time.Since(w.begun).Seconds()
+}
+
+// judgeRepeats counts deliveries. A record may come again only if the worker it
+// came to was killed, and was in the last batch it had of the shard.
+func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
+	last := map[string]event{} // of worker and shard
+	for _, e := range w.events {
+		if e.Kind == "record" {
+			last[e.Worker+" "+e.Shard] = e
+		}
+	}
+	first := map[position]event{}
+	excess := 0
+	for _, e := range w.events {
+		if e.Kind != "record" {
+			continue
+		}
+		delivered++
+		at := position{e.Shard, e.Seq, e.Sub}
+		before, again := first[at]
+		if !again {
+			first[at] = e
+			continue
+		}
+		repeated++
+		end := last[before.Worker+" "+before.Shard]
+		if k := w.workers[before.Worker]; k.killed.IsZero() || before.tenure != end.tenure || before.Batch != end.Batch {
+			if excess++; excess <= 5 && !s.steals {
+				w.t.Errorf("%s came to %s at %v and again to %s at %v", id(e.Data), before.Worker, before.at(), e.Worker, e.at())
+			}
+		}
+		first[at] = e
+	}
+	return delivered, repeated
+}
+
+// judgeOrder checks that no child was read before its parents' ends.
+func (w *world) judgeOrder() {
+	out, err := w.kinesis.ListShards(w.t.Context(), &kinesis.ListShardsInput{StreamName: &w.stream})
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	begins, ends, finished := map[string]int64{}, map[string]int64{}, map[string]bool{}
+	for _, e := range w.events {
+		switch e.Kind {
+		case "record":
+			if _, ok := begins[e.Shard]; !ok {
+				begins[e.Shard] = e.Time
+			}
+			ends[e.Shard] = max(ends[e.Shard], e.Time)
+		case "shardEnded":
+			finished[e.Shard] = true
+		}
+	}
+	for _, shard := range out.Shards {
+		child := aws.ToString(shard.ShardId)
+		for _, parent := range []string{aws.ToString(shard.ParentShardId), aws.ToString(shard.AdjacentParentShardId)} {
+			begin, read := begins[child]
+			switch {
+			case parent == "" || !read:
+			case !finished[parent]:
+				w.t.Errorf("%s was read and its parent %s is not finished", child, parent)
+			case begin < ends[parent]:
+				w.t.Errorf("%s was read %d ms before the last record of its parent %s", child, ends[parent]-begin, parent)
+			}
+		}
+	}
+}
+
+// judgeLog looks for what a worker of Java should not have to say.
+func (w *world) judgeLog(s *scenario, k *worker) {
+	if !k.java {
+		return
+	}
+	file, err := os.Open(k.log)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	defer file.Close()
+	shown := 0
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		line := lines.Text()
+		if !strings.Contains(line, " ERROR ") || s.errors != nil && s.errors.MatchString(line) {
+			continue
+		}
+		if shown++; shown <= 5 {
+			w.t.Errorf("%s says %s", k.name, line)
+		}
+	}
+}
+
+// anyOf matches a line with one of the texts.
+func anyOf(texts ...string) *regexp.Regexp {
+	for i := range texts {
+		texts[i] = regexp.QuoteMeta(texts[i])
+	}
+	return regexp.MustCompile(strings.Join(texts, "|"))
+}

@@ -1,0 +1,219 @@
+// Command worker is one worker of this library for runs beside those of the KCL.
+// It prints a JSON line per event, in the form of the Java worker in ../java/kcl,
+// and stops gracefully on SIGTERM. Every batch is checkpointed when it is done.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/consumer"
+	"github.com/kinesis-go/kinesis/lease"
+	"github.com/kinesis-go/kinesis/lease/dynamo"
+)
+
+// settings are the flags.
+type settings struct {
+	kinesis, dynamodb   string
+	stream, app, worker string
+	failover, poll      time.Duration
+	prepare             bool
+	halt, hang          int64
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.kinesis, "kinesis", "", "`URL` of the Kinesis server")
+	flag.StringVar(&s.dynamodb, "dynamodb", "", "`URL` of the DynamoDB server")
+	flag.StringVar(&s.stream, "stream", "", "`name` of the stream")
+	flag.StringVar(&s.app, "app", "", "`name` of the application")
+	flag.StringVar(&s.worker, "worker", "", "`id` of the worker")
+	flag.DurationVar(&s.failover, "failover", 10*time.Second, "`time` after which a silent worker counts as dead")
+	flag.DurationVar(&s.poll, "poll", 300*time.Millisecond, "`time` between reads of a shard that has nothing more")
+	flag.BoolVar(&s.prepare, "prepare", false, "checkpoint in two phases")
+	flag.Int64Var(&s.halt, "halt-after", 0, "after so many `records` checkpoint inside an aggregate and stop")
+	flag.Int64Var(&s.hang, "hang-after", 0, "after so many `records` prepare a checkpoint, and hang")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := s.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+}
+
+// A handler prints what it is given.
+type handler struct {
+	settings
+	journal journal
+	count   atomic.Int64
+	stop    context.CancelFunc
+}
+
+var errHalted = errors.New("halted")
+
+func (s *settings) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h := &handler{settings: *s, journal: journal{worker: s.worker}, stop: cancel}
+	store, err := dynamo.New(dynamodb.NewFromConfig(config(s.dynamodb)), s.app)
+	if err != nil {
+		return err
+	}
+	c, err := consumer.New(kinesis.NewFromConfig(config(s.kinesis)), store, s.stream, func(o *consumer.Options) {
+		o.PollInterval = s.poll
+		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+		o.Lease = func(l *lease.Options) {
+			l.WorkerID, l.FailoverTime, l.Events = s.worker, s.failover, h.journal.leaseEvents()
+		}
+	})
+	if err != nil {
+		return err
+	}
+	h.journal.write(event{Kind: "started"})
+	err = c.Run(ctx, h.handle)
+	h.journal.write(event{Kind: "stopped"})
+	return err
+}
+
+// handle reads one shard.
+func (h *handler) handle(ctx context.Context, s *consumer.Shard) error {
+	if p, state, ok := s.Pending(); ok {
+		h.journal.write(event{Kind: "pending", Shard: s.ID(), Seq: p.SequenceNumber, Sub: &p.SubSequenceNumber, State: string(state)})
+	}
+	var n int64
+	for b, err := range s.Batches(ctx) {
+		if errors.Is(err, consumer.ErrStopping) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		n++
+		for i := range b.Records {
+			r := &b.Records[i]
+			h.journal.write(event{
+				Kind: "record", Stream: s.Stream(), Shard: s.ID(), Seq: r.Position.SequenceNumber, Sub: &r.Position.SubSequenceNumber,
+				Key: r.PartitionKey, HashKey: r.ExplicitHashKey, Batch: n, Data: r.Data,
+			})
+			if all := h.count.Add(1); h.halt > 0 && all >= h.halt && r.Aggregated && r.Position.SubSequenceNumber%10 == 5 {
+				defer h.stop()
+				return errors.Join(s.Checkpoint(ctx, r.Position), errHalted)
+			}
+		}
+		if err := h.checkpoint(ctx, s, b.Last()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkpoint stores p, in two phases if that is asked for.
+func (h *handler) checkpoint(ctx context.Context, s *consumer.Shard, p checkpoint.Position) error {
+	hang := h.hang > 0 && h.count.Load() >= h.hang
+	if h.prepare || hang {
+		if err := s.Prepare(ctx, p, []byte("state of "+p.SequenceNumber)); err != nil {
+			return err
+		}
+		h.journal.write(event{Kind: "prepared", Shard: s.ID(), Seq: p.SequenceNumber, Sub: &p.SubSequenceNumber})
+	}
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Checkpoint(ctx, p)
+}
+
+// An event is one line of output. Members that do not apply are left out.
+type event struct {
+	Time    int64  `json:"t"` // Unix milliseconds
+	Worker  string `json:"worker"`
+	Kind    string `json:"event"`
+	Stream  string `json:"stream,omitempty"`
+	Shard   string `json:"shard,omitempty"`
+	Seq     string `json:"seq,omitempty"`
+	Sub     *int64 `json:"sub,omitempty"`
+	Key     string `json:"key,omitempty"`
+	HashKey string `json:"hashKey,omitempty"`
+	State   string `json:"state,omitempty"`
+	Batch   int64  `json:"batch,omitempty"` // of this tenure, from 1
+	Data    []byte `json:"data,omitzero"`
+}
+
+// A journal writes events, each in one write, so that a killed process has
+// written what it checkpointed.
+type journal struct {
+	worker string
+	mu     sync.Mutex
+}
+
+func (j *journal) write(e event) {
+	e.Time, e.Worker = time.Now().UnixMilli(), j.worker
+	line, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // no value of an event does
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, err := os.Stdout.Write(append(line, '\n')); err != nil {
+		os.Exit(1) // nothing may be checkpointed that is not printed
+	}
+}
+
+func (j *journal) leaseEvents() lease.Events {
+	return lease.Events{
+		Acquired: func(i lease.AcquiredInfo) {
+			j.write(event{Kind: "leaseGained", Stream: i.Stream, Shard: i.Shard, Seq: i.Position.SequenceNumber, Sub: &i.Position.SubSequenceNumber})
+		},
+		CheckpointStored: func(i lease.CheckpointInfo) {
+			j.write(event{Kind: "checkpoint", Stream: i.Stream, Shard: i.Shard, Seq: i.Position.SequenceNumber, Sub: &i.Position.SubSequenceNumber})
+		},
+		Lost:     func(i lease.LostInfo) { j.write(event{Kind: "leaseLost", Stream: i.Stream, Shard: i.Shard}) },
+		Released: func(i lease.ReleasedInfo) { j.write(event{Kind: "leaseLost", Stream: i.Stream, Shard: i.Shard}) },
+		Finished: func(i lease.FinishedInfo) { j.write(event{Kind: "shardEnded", Stream: i.Stream, Shard: i.Shard}) },
+		Elected: func(i lease.ElectedInfo) {
+			j.write(event{Kind: "elected", State: fmt.Sprint(i.Leading)})
+		},
+	}
+}
+
+func config(url string) aws.Config {
+	return aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(url),
+		HTTPClient: withoutWriterTo{awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConnsPerHost = t.MaxIdleConns
+		})},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		}),
+	}
+}
+
+// withoutWriterTo hides WriteTo of a request's body, which over plain HTTP/1.1
+// breaks responses that come before all of the body is sent (aws-sdk-go-v2#1825).
+type withoutWriterTo struct{ aws.HTTPClient }
+
+func (c withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.HTTPClient.Do(r)
+}
