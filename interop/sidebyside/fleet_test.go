@@ -22,6 +22,17 @@ var scenarios = []scenario{
 	{name: "ours stops inside an aggregate, Java goes on", core: true, run: insideOurs},
 	{name: "Java prepares a checkpoint and dies", run: preparedJava},
 	{name: "ours prepares a checkpoint and dies", run: preparedOurs},
+	{name: "KPL 1.1.1 to ours, record by record", core: true, run: kplToUs(kpl11)},
+	{name: "KPL 1.0.7 to ours, record by record", run: kplToUs(kpl10)},
+	{name: "KPL through a split and a merge", core: true, run: kplReshards},
+	{name: "KPL into an AUTO stream", core: true, run: kplAuto},
+	{name: "KCL alone on our server: polling, CBOR", run: javaPollsCBOR},
+	{name: "KCL alone on our server: polling, JSON", run: javaPollsJSON},
+	{name: "KCL alone on our server: fan-out, CBOR", run: javaFansOut},
+	{name: "KCL alone on our server: fan-out, JSON", run: javaFansOutJSON},
+	{name: "ours alone on our server", run: oursAlone},
+	{name: "KCL 3.4.2 alone on our server", run: javaOld(kcl34)},
+	{name: "KCL 2.7.2 alone on our server", run: javaOld(kcl27)},
 }
 
 // Times within which things have to happen. A JVM on a busy machine needs half a

@@ -67,10 +67,16 @@ func (w *world) mergeAcross() [2]string {
 		}
 		return false
 	})
-	if _, err := w.kinesis.MergeShards(w.t.Context(), &kinesis.MergeShardsInput{StreamName: &w.stream, ShardToMerge: &pair[0], AdjacentShardToMerge: &pair[1]}); err != nil {
+	w.merge(pair[0], pair[1])
+	return pair
+}
+
+// merge merges two neighbours.
+func (w *world) merge(a, b string) {
+	w.t.Helper()
+	if _, err := w.kinesis.MergeShards(w.t.Context(), &kinesis.MergeShardsInput{StreamName: &w.stream, ShardToMerge: &a, AdjacentShardToMerge: &b}); err != nil {
 		w.t.Fatal(err)
 	}
-	return pair
 }
 
 // owner returns who holds a shard. The caller holds mu.

@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
+import software.amazon.kinesis.producer.Attempt;
 import software.amazon.kinesis.producer.KinesisProducer;
 import software.amazon.kinesis.producer.KinesisProducerConfiguration;
 import software.amazon.kinesis.producer.UserRecordFailedException;
@@ -20,7 +21,7 @@ import software.amazon.kinesis.producer.UserRecordResult;
 
 /**
  * Puts the records of a file with the KPL and prints a line for each, in the order of the file: its shard and
- * sequence number, or "failed" and why. A line of the file is the partition key and the data in base64 and the
+ * sequence number, or "failed" and why. Before them it puts one "warm-up", unless --warm=false. A line of the file is the partition key and the data in base64 and the
  * explicit hash key, or nothing, with tabs between. Flags have the form --name=value: port, stream, input and
  * tmp are required.
  */
@@ -39,6 +40,10 @@ public final class KplProducer {
         .setRecordMaxBufferedTime(Long.parseLong(flags.getOrDefault("buffered", "100")));
     KinesisProducer producer = new KinesisProducer(config);
     long pause = Long.parseLong(flags.getOrDefault("pause", "0")); // microseconds between records
+    if (flags.getOrDefault("warm", "true").equals("true")) { // until it knows the shards the KPL aggregates nothing
+      producer.addUserRecord(flags.get("stream"), "warm-up", ByteBuffer.wrap("warm-up".getBytes(StandardCharsets.UTF_8))).get();
+      Thread.sleep(1000);
+    }
     List<ListenableFuture<UserRecordResult>> results = new ArrayList<>();
     Base64.Decoder decoder = Base64.getDecoder();
     long next = System.nanoTime();
@@ -61,7 +66,9 @@ public final class KplProducer {
       } catch (ExecutionException e) {
         String why = String.valueOf(e.getCause());
         if (e.getCause() instanceof UserRecordFailedException) {
-          why = String.valueOf(((UserRecordFailedException) e.getCause()).getResult().getAttempts());
+          List<Attempt> attempts = ((UserRecordFailedException) e.getCause()).getResult().getAttempts();
+          Attempt last = attempts.get(attempts.size() - 1);
+          why = attempts.size() + " attempts, the last: " + last.getErrorCode() + ": " + last.getErrorMessage();
         }
         out.append("failed\t").append(why.replace('\n', ' ')).append('\n');
       }
