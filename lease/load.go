@@ -67,6 +67,19 @@ type load struct {
 // cost is what the plan evens out.
 func (l *load) cost() float64 { return l.rate * l.price }
 
+// comparable reports whether this worker may show its CPU: not beside a worker of
+// the KCL that shows none, as they do outside of EC2 and ECS. A leader of the KCL
+// compares a metric among the workers that have it; one that has it alone is the
+// mean, loaded as it should be, and is given nothing, even if it reads nothing.
+func (o *observer) comparable(now time.Time) bool {
+	for _, id := range o.active(now) {
+		if w := o.workers[id]; !w.ours && !w.cpuKnown && id != o.me {
+			return false
+		}
+	}
+	return true
+}
+
 // observeRate smooths the throughput of a lease, which its owner measures over
 // a few seconds.
 func (v *rowView) observeRate(now time.Time, rate *float64) {

@@ -357,3 +357,31 @@ func TestReporterKeepsTheLastMeans(t *testing.T) {
 		t.Errorf("row of a worker that measures nothing: %+v", row)
 	}
 }
+
+// A worker that alone has a metric is given nothing by a leader of the KCL.
+func TestCPUIsShownOnlyBesideThoseWhoShowTheirs(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	ours := map[string]string{propertyLibrary: Library}
+	cpu := map[string][]float64{"C": {40}}
+	old := now.Add(-time.Hour)
+	tests := []struct {
+		name  string
+		other Worker
+		want  bool
+	}{
+		{"nobody else", Worker{ID: "me", Updated: now, Properties: ours}, true},
+		{"one of ours without", Worker{ID: "b", Updated: now, Properties: ours}, true},
+		{"one of the KCL with", Worker{ID: "b", Updated: now, Metrics: cpu}, true},
+		{"one of the KCL without", Worker{ID: "b", Updated: now}, false},
+		{"one of the KCL with another metric", Worker{ID: "b", Updated: now, Metrics: map[string][]float64{"M": {40}}}, false},
+		{"one of the KCL that is gone", Worker{ID: "b", Updated: old}, true},
+	}
+	for _, tt := range tests {
+		o := newObserver(timing{failover: 10 * time.Second}, "me")
+		o.observe(now, &Snapshot{Workers: []Worker{tt.other}})
+		if got := o.comparable(now); got != tt.want {
+			t.Errorf("beside %s the CPU is shown: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

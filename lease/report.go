@@ -60,6 +60,9 @@ func (m *member) report(ctx context.Context) error {
 	}
 	m.reporter.measure(call, now, m.options.Load)
 	row := m.reporter.row(now, m.id, m.runID, m.options.MaxLoad)
+	if !m.observer.comparable(now) {
+		row.Metrics, row.Limits = nil, nil
+	}
 	err := m.store.PutWorker(call, row)
 	switch {
 	case errors.Is(err, ErrWorkerID) || errors.Is(err, ErrUnsupported):

@@ -201,6 +201,9 @@ func (w *world) take(line []byte) {
 	switch e.Kind {
 	case "leaseGained":
 		w.tenures[lease]++
+		for _, shards := range w.held { // a former owner may tell of it later
+			delete(shards, e.Shard)
+		}
 		if w.held[e.Worker] == nil {
 			w.held[e.Worker] = map[string]int{}
 		}
@@ -250,7 +253,7 @@ func (w *world) holding(k *worker, leases int, within time.Duration) time.Durati
 	return w.await(fmt.Sprintf("%s has %d leases", k.name, leases), within, func() bool { return len(w.held[k.name]) >= leases })
 }
 
-// shares awaits that a worker has exactly so many and has read a record since.
+// reads awaits that a worker reads a record.
 func (w *world) reads(k *worker, within time.Duration) time.Duration {
 	w.t.Helper()
 	w.mu.Lock()
