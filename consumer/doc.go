@@ -46,6 +46,9 @@
 // [Rewind] sets an application back to an earlier place while it runs, and
 // [Consumer.Fleet] shows who reads what, why, and how far behind.
 //
+// Without a table, [ReadShard] reads one shard from a position that the program
+// keeps itself, and [Tail] a whole stream from now on.
+//
 // State per shard is a local variable of the handler. A handler is tested without
 // a server by calling it with [NewShard]; package kinesistest is the server for
 // everything larger.

@@ -26,6 +26,10 @@ var (
 	// runtime.Goexit, as the Fatal methods of package testing do.
 	ErrExited = errors.New("consumer: handler called runtime.Goexit")
 
+	// ErrNoShard is returned by [ReadShard] and [Tail] for a shard that the stream
+	// does not list, nor any shard that continues it.
+	ErrNoShard = errors.New("consumer: no such shard")
+
 	// ErrRunning is returned by [Consumer.Run] while another call of it runs.
 	ErrRunning = errors.New("consumer: already running")
 )
