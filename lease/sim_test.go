@@ -35,6 +35,7 @@ type simulation struct {
 	faulty bool // guarded by fleet.mu, as is what follows
 	bad    map[string]trouble
 	born   int
+	phases *phased // nil: KCL 3 for ever
 }
 
 // A trouble is what one worker's calls suffer until a moment.
@@ -48,9 +49,13 @@ var errThrottled = errors.New("test: throttled")
 
 // simulate runs the simulation of a seed in the bubble of its caller.
 func simulate(t *testing.T, seed uint64) (trace []string) {
-	rnd := rand.New(rand.NewPCG(seed, 7))
 	store, closed := simStore(t, seed)
 	defer closed()
+	return simulateOn(t, seed, store)
+}
+
+func simulateOn(t *testing.T, seed uint64, store lease.Store) (trace []string) {
+	rnd := rand.New(rand.NewPCG(seed, 7))
 	truth := newTruth(store, func(invariant, format string, args ...any) {
 		t.Errorf("%s violated at %s: %s", invariant, time.Now().Format("04:05.000"), fmt.Sprintf(format, args...))
 	})
@@ -59,6 +64,10 @@ func simulate(t *testing.T, seed uint64) (trace []string) {
 		rnd: rnd, seed: seed, faulty: seed%10 != 0, bad: make(map[string]trouble),
 	}
 	s.held = s.deliver
+	if s.phases, _ = store.(*phased); s.phases != nil {
+		s.steals, s.truth.steals = true, true
+		s.phases.draw(s.rnd)
+	}
 	s.truth.open(s.pace(), s.stream.shards...)
 	s.tick = time.Duration(1+rnd.IntN(15)) * time.Second
 	foreign := s.addForeign()
@@ -240,6 +249,9 @@ func (s *simulation) alive() []string {
 }
 
 func (s *simulation) disturb() {
+	if s.phases != nil && s.rnd.IntN(4) == 0 {
+		s.note("the phase becomes " + s.phases.draw(s.rnd))
+	}
 	alive := s.alive()
 	pick := func() *worker { return s.workers[alive[s.rnd.IntN(len(alive))]] }
 	n := s.rnd.IntN(14)
@@ -329,6 +341,9 @@ func (s *simulation) heal() {
 	defer s.mu.Unlock()
 	s.faulty = false
 	s.logf("heal")
+	if s.phases != nil {
+		s.phases.set(lease.Phase{Name: "3"})
+	}
 }
 
 // checkRest checks the fleet after it had time to come to rest: L1, L3 and L5.
