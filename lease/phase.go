@@ -39,6 +39,7 @@ func (m *member) enter(ctx context.Context, next Phase) {
 	m.due.phase = nextPhase(next)
 	if was.Name != next.Name {
 		m.log.Info("phase", "name", next.Name)
+		m.due.beat = time.Now() // the lock may be elsewhere by now
 	}
 	if was.Elect != next.Elect {
 		m.stepDown(ctx)

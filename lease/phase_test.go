@@ -111,7 +111,7 @@ func TestTakersShareTheLeasesAndWriteNothingElse(t *testing.T) {
 		if n := f.moved() - moves; n > 0 {
 			f.t.Errorf("%d leases moved in a fleet at rest", n)
 		}
-		snap, err := s.Snapshot(t.Context())
+		snap, err := s.Snapshot(f.t.Context())
 		if err != nil || len(snap.Workers) != 0 || snap.Lock.Version != "" {
 			f.t.Errorf("there are rows that KCL 2.x cannot read: %+v, lock %+v, %v", snap.Workers, snap.Lock, err)
 		}
@@ -240,7 +240,7 @@ func TestChangesOfTheStrategyMoveNothing(t *testing.T) {
 		for _, p := range []lease.Phase{phaseUpgrade, phase3X, phase2X, phaseUpgrade, phase3X} {
 			s.set(p)
 			f.want(2*time.Minute, map[string]int{"a": 4, "b": 4})
-			snap, _ := s.Snapshot(t.Context())
+			snap, _ := s.Snapshot(f.t.Context())
 			if (len(snap.Workers) == 0) != p.Quiet || (snap.Lock.Version == "") != (p.Elect == lease.ElectByShuffle) {
 				f.t.Errorf("phase %s: %d workers show themselves, the lock is %+v", p.Name, len(snap.Workers), snap.Lock)
 			}
@@ -283,11 +283,11 @@ func TestReshardsUnderTakersLoseNoLineage(t *testing.T) {
 		f.start("b")
 		time.Sleep(time.Minute)
 		for range 3 {
-			open, _ := f.stream.Shards(t.Context(), lease.Stream{}, lease.ShardsAt{Kind: lease.ShardsAtLatest})
+			open, _ := f.stream.Shards(f.t.Context(), lease.Stream{}, lease.ShardsAt{Kind: lease.ShardsAtLatest})
 			f.stream.split(open[0].ID)
 			time.Sleep(time.Minute)
 		}
-		snap, _ := s.Snapshot(t.Context())
+		snap, _ := s.Snapshot(f.t.Context())
 		for _, r := range snap.Rows {
 			if len(r.Parents) > 0 && !r.Checkpoint.IsRecord() && r.Checkpoint != checkpoint.TrimHorizon && !r.Finished() {
 				f.t.Errorf("the child %s begins at %v", r.Key, r.Checkpoint)

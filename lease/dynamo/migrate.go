@@ -231,28 +231,52 @@ func movedRow(it item) item {
 }
 
 // complete ends the migration: from this moment on the lock is in the lease table.
+// It moves there in the same transaction, so that whoever leads goes on and nobody
+// else can begin. What may have been left there is nobody's by the KCL's own rules.
 func (s *Store) complete(ctx context.Context, worker string, row item) error {
-	now := time.Now()
 	p := s.legacyState()
-	there := createHistory(s.leases(), tableKey, typeTable, attrTable, tableComplete, worker, now)
-	there.Item[attrHistory] = pastOf(row, attrTable)
-	x := newExpression()
-	x.require(x.equals(attrTable, str(tablePending)))
+	lock, err := s.getFrom(ctx, p, lockKey)
+	if err != nil {
+		return err
+	}
+	held := decodeLock(lock)
+	if held.Owner != worker {
+		return errNotLeading
+	}
+	gone := newExpression()
+	gone.requireLock(p, held)
+	lock = maps.Clone(lock)
+	delete(lock, p.key)
+	lock[attrKey], lock[attrType] = str(lockKey), str(typeLock)
+
+	now := num(time.Now().UnixMilli())
 	here := maps.Clone(row)
 	here[attrType], here[attrTable] = str(typeTable), str(tableComplete)
-	here[attrBy], here[attrAt], here[attrHistory] = str(worker), num(now.UnixMilli()), pastOf(row, attrTable)
+	here[attrBy], here[attrAt], here[attrHistory] = str(worker), now, pastOf(row, attrTable)
+	there := maps.Clone(here)
+	delete(there, p.key)
+	there[attrKey] = str(tableKey)
+	pending, fresh := newExpression(), newExpression()
+	pending.require(pending.equals(attrTable, str(tablePending)))
+	fresh.require(fresh.missing(attrKey))
 	return s.transact(ctx, []types.TransactWriteItem{
-		{ConditionCheck: s.holdsLock(worker)},
+		{Delete: &types.Delete{
+			TableName: &p.table, Key: p.keyOf(lockKey), ConditionExpression: gone.condition(),
+			ExpressionAttributeNames: gone.names, ExpressionAttributeValues: gone.values,
+		}},
+		{Put: &types.Put{TableName: &s.table, Item: lock}},
 		{Put: &types.Put{
-			TableName: there.TableName, Item: there.Item,
-			ConditionExpression: there.ConditionExpression, ExpressionAttributeNames: there.ExpressionAttributeNames,
+			TableName: &s.table, Item: there, ConditionExpression: fresh.condition(), ExpressionAttributeNames: fresh.names,
 		}},
 		{Put: &types.Put{
-			TableName: &p.table, Item: here, ConditionExpression: x.condition(),
-			ExpressionAttributeNames: x.names, ExpressionAttributeValues: x.values,
+			TableName: &p.table, Item: here, ConditionExpression: pending.condition(),
+			ExpressionAttributeNames: pending.names, ExpressionAttributeValues: pending.values,
 		}},
 	})
 }
+
+// errNotLeading means that another worker has the lock by now.
+var errNotLeading = errors.New("another worker leads")
 
 // holdsLock requires that the worker has the leader lock.
 func (s *Store) holdsLock(worker string) *types.ConditionCheck {
@@ -270,7 +294,7 @@ func (s *Store) transact(ctx context.Context, actions []types.TransactWriteItem)
 	var canceled *types.TransactionCanceledException
 	if errors.As(err, &canceled) {
 		// Another worker leads, or has done it: the next look tells.
-		return fmt.Errorf("not now: %w", err)
+		return fmt.Errorf("%w, or the rows have changed: %w", errNotLeading, err)
 	}
 	return err
 }
