@@ -66,7 +66,8 @@ type Record struct {
 	OutOfRange bool
 }
 
-// A Batch is consecutive user records of one shard, at least one.
+// A Batch is consecutive user records of one shard, at least one unless it is a
+// tick ([Shard.Tick], [EachOptions].Tick).
 type Batch struct {
 	Records []Record
 

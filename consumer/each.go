@@ -35,6 +35,34 @@ type EachOptions struct {
 	// is called with them again until it succeeds.
 	OnFailure FailurePolicy
 
+	// BatchRecords and BatchBytes bound the batches of EachBatch, in records and in
+	// bytes of payload and keys; a record that is larger makes a batch alone. Up to
+	// 1,000,000 and 1 GiB; 0, the default, leaves the batches as large as they come.
+	BatchRecords int
+	BatchBytes   int64
+
+	// BatchAge is how long a record may wait for its batch to fill, up to 1 hour:
+	// the batches of a shard are joined until one of the bounds is met or its first
+	// record has waited for so long. 0, the default, joins none. More than 0 needs
+	// one of the bounds, as what waits is in memory.
+	BatchAge time.Duration
+
+	// Tick has EachBatch call its function with an empty batch when it has not been
+	// called for so long, 10 ms to 1 hour; 0, the default, never does.
+	Tick time.Duration
+
+	// DedupeBytes remembers the ids ([Record].ID) of the records that were dealt
+	// with last, and does not call the function with a record whose id it knows:
+	// [Events.Skipped] is told. It is the memory for one shard, 64 bytes per id, so
+	// 1 MiB reaches 16,384 records with an id back; records without one are always
+	// handled. A repetition further behind, or in another shard after a split or
+	// merge, is not noticed. 64 bytes to 1 GiB; 0, the default, remembers none.
+	DedupeBytes int64
+
+	// DedupeStore keeps what is remembered for the next worker of the shard, saved
+	// before each checkpoint. Default nil: each worker begins with nothing.
+	DedupeStore DedupeStore
+
 	// CheckpointInterval is how long finished records may wait for their position
 	// to be stored, from 0 to 1 hour; default 5 s. 0 stores after every call of
 	// the function. A crash repeats what was not stored; each store is one write
@@ -83,7 +111,15 @@ func (a *adapter) validate() error {
 	o := &a.opts
 	bad(o.Concurrency >= 1 && o.Concurrency <= 1000, "Concurrency", o.Concurrency, "1 to 1000")
 	bad(o.WindowBytes >= 1<<10 && o.WindowBytes <= 1<<30, "WindowBytes", o.WindowBytes, "1024 to 1073741824")
+	bad(o.DedupeBytes == 0 || o.DedupeBytes >= idBytes && o.DedupeBytes <= 1<<30, "DedupeBytes", o.DedupeBytes, "0, or 64 to 1073741824")
+	bad(o.DedupeStore == nil || o.DedupeBytes > 0, "DedupeBytes", o.DedupeBytes, "more than 0 with a DedupeStore")
+	bad(o.BatchRecords >= 0 && o.BatchRecords <= 1_000_000, "BatchRecords", o.BatchRecords, "0 to 1000000")
+	bad(o.BatchBytes >= 0 && o.BatchBytes <= 1<<30, "BatchBytes", o.BatchBytes, "0 to 1073741824")
+	bad(o.BatchAge >= 0 && o.BatchAge <= time.Hour, "BatchAge", o.BatchAge, "0 to 1h")
+	bad(o.BatchAge <= 0 || o.BatchRecords > 0 || o.BatchBytes > 0, "BatchAge", o.BatchAge, "0, or BatchRecords or BatchBytes more than 0")
+	bad(o.Tick == 0 || o.Tick >= 10*time.Millisecond && o.Tick <= time.Hour, "Tick", o.Tick, "0, or 10ms to 1h")
 	if a.name == "EachRecord" {
+		bad(o.BatchRecords == 0 && o.BatchBytes == 0 && o.BatchAge == 0 && o.Tick == 0, "BatchRecords, BatchBytes, BatchAge or Tick", "set", "0, or EachBatch")
 		bad(!o.OnFailure.Bisect, "OnFailure.Bisect", true, "false, or EachBatch")
 	} else {
 		bad(o.Concurrency <= 1, "Concurrency", o.Concurrency, "1, or EachRecord")
@@ -137,32 +173,56 @@ func EachBatch(fn func(ctx context.Context, b *Batch) error, optFns ...func(*Eac
 
 func (a *adapter) run(ctx context.Context, s *Shard) error {
 	r := runner{shard: s, policy: &a.opts.OnFailure, fn: a.fn}
+	if err := r.remembering(ctx, &a.opts); err != nil {
+		return err
+	}
 	switch {
 	case a.name == "EachBatch":
-		return each(ctx, s, &a.opts, func(k *keeper, b *Batch) error {
-			return r.batch(ctx, k, b.Records, b.Behind)
-		})
+		g := &gatherer{runner: r, opts: &a.opts, called: time.Now()}
+		defer g.letGo()
+		return each(ctx, s, &a.opts, g)
 	case a.opts.Concurrency > 1 || a.opts.OnFailure.ParkKey:
 		return newKeyed(r, &a.opts).run(ctx)
 	}
-	return each(ctx, s, &a.opts, func(k *keeper, b *Batch) error {
-		for i := range b.Records {
-			// A long batch may not hold up a stop, nor outlive its lease: do looks
-			// before each record.
+	return each(ctx, s, &a.opts, &inOrder{r})
+}
+
+// A taker works on the batches of a shard.
+type taker interface {
+	// due is when it has something to do even if no batch comes, zero for never.
+	due() time.Time
+
+	// take works on b, nil if a time has passed or the last has come.
+	take(ctx context.Context, k *keeper, b *Batch, last bool) error
+}
+
+// An inOrder works on one record after another.
+type inOrder struct{ runner }
+
+func (r *inOrder) due() time.Time { return time.Time{} }
+
+func (r *inOrder) take(ctx context.Context, k *keeper, b *Batch, _ bool) error {
+	if b == nil {
+		return nil
+	}
+	for i := range b.Records {
+		// A long batch may not hold up a stop, nor outlive its lease: do looks
+		// before each record.
+		if r.seen == nil || !r.repeats(&b.Records[i]) {
 			if _, err := r.do(ctx, &work{records: b.Records[i : i+1 : i+1]}); err != nil {
 				return err
 			}
-			if err := k.done(ctx, b.Records[i].Position, 1); err != nil {
-				return err
-			}
 		}
-		return nil
-	})
+		if err := k.done(ctx, b.Records[i].Position, 1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// each feeds the batches of s to do and stores the position before it returns,
+// each feeds the batches of s to t and stores the position before it returns,
 // unless the shard has ended, which stores one of its own.
-func each(ctx context.Context, s *Shard, o *EachOptions, do func(*keeper, *Batch) error) (err error) {
+func each(ctx context.Context, s *Shard, o *EachOptions, t taker) (err error) {
 	k := &keeper{shard: s, opts: o}
 	defer func() {
 		if errors.Is(err, io.EOF) {
@@ -172,17 +232,21 @@ func each(ctx context.Context, s *Shard, o *EachOptions, do func(*keeper, *Batch
 		err = withFlush(err, k.flush(ctx)) // also when the function calls runtime.Goexit
 	}()
 	for {
-		b, err := s.next(ctx, k.due())
-		if err != nil {
+		b, err := s.next(ctx, earliest(k.due(), t.due()))
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return err
+		}
+		if err := t.take(ctx, k, b, last); err != nil {
+			return err
+		}
+		if last {
+			return io.EOF
 		}
 		if b == nil {
-			err = k.store(ctx)
-		} else if len(b.Records) > 0 {
-			err = do(k, b)
-		}
-		if err != nil {
-			return err
+			if err := k.storeDue(ctx); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -199,22 +263,29 @@ func withFlush(err, failed error) error {
 // batch works on the records of one batch, in the order of the shard and, as the
 // policy may have it, in parts.
 func (r *runner) batch(ctx context.Context, k *keeper, records []Record, behind time.Duration) error {
-	parts := [][]Record{records} // the next is the last
+	fresh := r.fresh(records)
+	parts := [][]Record{fresh} // the next is the last
+	if len(fresh) == 0 && len(records) > 0 {
+		parts = nil
+	}
 	for len(parts) > 0 {
 		part := parts[len(parts)-1]
 		parts = parts[:len(parts)-1]
 		split, err := r.do(ctx, &work{records: part, behind: behind})
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if split {
+		case split:
 			half := len(part) / 2
 			parts = append(parts, part[half:], part[:half:half])
-			continue
+		case len(part) > 0:
+			if err := k.done(ctx, part[len(part)-1].Position, len(part)); err != nil {
+				return err
+			}
 		}
-		if err := k.done(ctx, part[len(part)-1].Position, len(part)); err != nil {
-			return err
-		}
+	}
+	if n := len(records) - len(fresh); n > 0 {
+		return k.done(ctx, records[len(records)-1].Position, n)
 	}
 	return nil
 }
@@ -242,10 +313,15 @@ func (k *keeper) done(ctx context.Context, p checkpoint.Position, records int) e
 	}
 	k.finished = p
 	k.records += records
-	if !time.Now().Before(k.due()) {
-		return k.store(ctx)
+	return k.storeDue(ctx)
+}
+
+// storeDue stores what is finished if it is time.
+func (k *keeper) storeDue(ctx context.Context) error {
+	if k.records == 0 || time.Now().Before(k.due()) {
+		return nil
 	}
-	return nil
+	return k.store(ctx)
 }
 
 // due returns when what is finished must be stored, zero if nothing is.

@@ -67,6 +67,10 @@ const (
 	// another shard. Its producer noticed and put it again where it belongs, so
 	// delivering this copy would repeat it. See [Options.DeliverOutOfRange].
 	SkippedOutOfRange
+
+	// SkippedDuplicate: a record with the same id was dealt with before. See
+	// [EachOptions].DedupeBytes.
+	SkippedDuplicate
 )
 
 // String returns the reason in two or three words.
@@ -76,6 +80,8 @@ func (r SkipReason) String() string {
 		return "trimmed"
 	case SkippedOutOfRange:
 		return "out of range"
+	case SkippedDuplicate:
+		return "duplicate"
 	}
 	return "unknown reason"
 }
@@ -86,7 +92,7 @@ type SkippedInfo struct {
 	Reason          SkipReason
 
 	// From and To bound what was skipped. For SkippedOutOfRange they are the first
-	// and the last record of the aggregate. For SkippedTrimmed the last position
+	// and the last record of the aggregate, for SkippedDuplicate the record. For SkippedTrimmed the last position
 	// known to be done and the place where reading goes on.
 	From, To checkpoint.Position
 
@@ -150,6 +156,12 @@ type HandlerCallInfo struct {
 func (o *Options) skipped(i SkippedInfo) {
 	o.Logger.Warn("records skipped", "stream", i.Stream, "shard", i.ShardID, "reason", i.Reason.String(),
 		"from", i.From.String(), "to", i.To.String(), "records", i.Records, "error", i.Err)
+	call(o.Events.Skipped, i)
+}
+
+// repeated is skipped for what happens often and is nothing to worry about.
+func (o *Options) repeated(i SkippedInfo) {
+	o.Logger.Debug("record skipped", "stream", i.Stream, "shard", i.ShardID, "reason", i.Reason.String(), "from", i.From.String())
 	call(o.Events.Skipped, i)
 }
 

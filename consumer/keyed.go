@@ -184,7 +184,7 @@ func (k *keyed) add(records []Record, first checkpoint.Ticket, page *pageInHand)
 	for i := range records {
 		j := &made[i]
 		*j = job{record: records[i : i+1 : i+1], ticket: first + checkpoint.Ticket(i), page: page}
-		if key := lane(&j.record[0]); key != "" {
+		if key := k.lane(&j.record[0]); key != "" {
 			before := k.last[key]
 			k.last[key] = j
 			if before != nil {
@@ -198,9 +198,15 @@ func (k *keyed) add(records []Record, first checkpoint.Ticket, page *pageInHand)
 	k.tell()
 }
 
-// lane returns what the records are told apart by that must stay in order, empty
-// if the record has none: a stream that spreads records itself promises no order.
-func lane(r *Record) string { return r.PartitionKey }
+// lane returns what records that must not overtake each other share, empty if
+// that is nothing. A stream that spreads records itself gives them no key and
+// promises no order; a repetition still waits for what it may repeat.
+func (k *keyed) lane(r *Record) string {
+	if r.PartitionKey == "" && k.seen != nil {
+		return r.ID
+	}
+	return r.PartitionKey
+}
 
 // tell gives the workers news.
 func (k *keyed) tell() {
@@ -297,7 +303,10 @@ func (k *keyed) attempt(ctx context.Context, j *job) error {
 	} else {
 		w.records = j.record
 	}
-	v, pause, err := k.try(ctx, &w)
+	v, pause, err := workDone, time.Duration(0), error(nil)
+	if j.trial != nil || !k.repeats(&j.record[0]) {
+		v, pause, err = k.try(ctx, &w)
+	}
 	switch v {
 	case workAgain:
 		k.putAside(j, w, pause)
@@ -326,7 +335,7 @@ func (k *keyed) putAside(j *job, w work, pause time.Duration) {
 func (k *keyed) finish(j *job) {
 	var free *memory
 	k.mu.Lock()
-	if key := lane(&j.record[0]); key != "" {
+	if key := k.lane(&j.record[0]); key != "" {
 		if j.next != nil {
 			heap.Push(&k.again, j.next)
 		} else {

@@ -10,11 +10,12 @@ import (
 )
 
 // A runner calls the function of EachRecord or EachBatch and obeys the failure
-// policy. It has no state of its own, so that several goroutines may use it.
+// policy. Several goroutines may use it.
 type runner struct {
 	shard  *Shard
 	policy *FailurePolicy
 	fn     func(ctx context.Context, records []Record, behind time.Duration) error
+	seen   *dedupe // nil if nothing is remembered
 }
 
 // A work is the records of one call and what became of them so far.
@@ -67,6 +68,7 @@ func (r *runner) try(ctx context.Context, w *work) (verdict, time.Duration, erro
 	if !w.givenUp {
 		err := r.call(ctx, w)
 		if err == nil {
+			r.seen.add(w.records)
 			return workDone, 0, nil
 		}
 		if v, pause, err := r.failed(ctx, w, err); v != workDone {
@@ -120,6 +122,7 @@ func (r *runner) bury(ctx context.Context, w *work) (verdict, time.Duration, err
 			r.report(w, err, pause)
 			return workAgain, pause, nil
 		}
+		r.seen.add(w.records[w.letters : w.letters+1])
 		w.letters++
 		w.refusals = 0
 		if err := r.shard.alive(ctx); err != nil && w.letters < len(w.records) {

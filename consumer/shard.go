@@ -32,6 +32,13 @@ type Shard struct {
 	// to wait for beside source.err.
 	stops [2]<-chan struct{}
 
+	// before is called before a position is stored, which it can prevent; nil if
+	// nothing is to be done. Set by an adapter before it begins.
+	before func(context.Context) error
+
+	// tick is that of Tick; used by the handler's goroutine only.
+	tick time.Duration
+
 	// ended is set when the last batch has been asked past; read by the handler's
 	// goroutine only.
 	ended bool
@@ -125,11 +132,20 @@ func (s *Shard) Checkpointed() checkpoint.Position {
 // Breaking out of it loses nothing: the batch that was yielded stays delivered.
 func (s *Shard) Batches(ctx context.Context) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
+		yielded := time.Now()
 		for {
 			finishing := s.completions()
-			b, err := s.next(ctx, finishing.wakeAt())
+			until := finishing.wakeAt()
+			if s.tick > 0 {
+				until = earliest(until, yielded.Add(s.tick))
+			}
+			b, err := s.next(ctx, until)
 			if b == nil && err == nil {
-				if err = finishing.storeDue(ctx); err == nil {
+				err = finishing.storeDue(ctx)
+				switch {
+				case err == nil && s.tick > 0 && !time.Now().Before(yielded.Add(s.tick)):
+					b = &Batch{}
+				case err == nil:
 					continue
 				}
 			}
@@ -143,9 +159,15 @@ func (s *Shard) Batches(ctx context.Context) iter.Seq2[*Batch, error] {
 			if !yield(b, nil) {
 				return
 			}
+			yielded = time.Now()
 		}
 	}
 }
+
+// Tick has Batches yield an empty batch when none has come for so long, so that
+// the handler can do what is due by time, such as flushing what it has gathered.
+// 0, which is how it begins, yields none. It belongs to the handler's goroutine.
+func (s *Shard) Tick(every time.Duration) { s.tick = every }
 
 // next is Batches for the adapters of this package, which have something to do
 // when no batch comes: (nil, nil) when until has passed.
@@ -248,7 +270,14 @@ func (s *Shard) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 	if again, err := s.admit(p); again || err != nil {
 		return err
 	}
-	if err := s.told(p, s.store(ctx, p)); err != nil {
+	var err error
+	if s.before != nil {
+		err = s.before(ctx)
+	}
+	if err == nil {
+		err = s.store(ctx, p)
+	}
+	if err := s.told(p, err); err != nil {
 		return err
 	}
 	s.mu.Lock()
