@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/kinesis-go/kinesis/checkpoint"
-	"github.com/kinesis-go/kinesis/internal/pace"
-	"github.com/kinesis-go/kinesis/lease"
 )
 
 // EachOptions are the settings of [EachRecord] and [EachBatch].
@@ -35,11 +31,14 @@ type EachOptions struct {
 	// is called with them again until it succeeds.
 	OnFailure FailurePolicy
 
-	// BatchRecords and BatchBytes bound the batches of EachBatch, in records and in
-	// bytes of payload and keys; a record that is larger makes a batch alone. Up to
-	// 1,000,000 and 1 GiB; 0, the default, leaves the batches as large as they come.
+	// BatchRecords bounds the records of one batch of EachBatch, up to 1,000,000;
+	// 0, the default, leaves the batches as large as they come.
 	BatchRecords int
-	BatchBytes   int64
+
+	// BatchBytes bounds the payload and keys of one batch of EachBatch, in bytes, up
+	// to 1 GiB; a record that is larger makes a batch alone. 0, the default, leaves
+	// the batches as large as they come.
+	BatchBytes int64
 
 	// BatchAge is how long a record may wait for its batch to fill, up to 1 hour:
 	// the batches of a shard are joined until one of the bounds is met or its first
@@ -224,6 +223,7 @@ func (r *inOrder) take(ctx context.Context, k *keeper, b *Batch, _ bool) error {
 // unless the shard has ended, which stores one of its own.
 func each(ctx context.Context, s *Shard, o *EachOptions, t taker) (err error) {
 	k := &keeper{shard: s, opts: o}
+	defer k.stop()
 	defer func() {
 		if errors.Is(err, io.EOF) {
 			err = nil
@@ -287,80 +287,5 @@ func (r *runner) batch(ctx context.Context, k *keeper, records []Record, behind 
 	if n := len(records) - len(fresh); n > 0 {
 		return k.done(ctx, records[len(records)-1].Position, n)
 	}
-	return nil
-}
-
-// A keeper stores the position of finished records at the pace of its options.
-// Records finish in order, so the newest is the watermark.
-type keeper struct {
-	shard *Shard
-	opts  *EachOptions
-
-	finished checkpoint.Position // newest finished, zero if it is stored
-	records  int                 // finished since the last store
-	since    time.Time           // when the oldest of them finished
-	failures int                 // stores in a row that failed
-	pause    time.Time           // no store before, if any did
-}
-
-// checkpointBackoff spaces the attempts to store a position.
-var checkpointBackoff = pace.Backoff{Base: time.Second, Max: 10 * time.Second}
-
-// done notes that everything up to p is finished and stores it if it is time.
-func (k *keeper) done(ctx context.Context, p checkpoint.Position, records int) error {
-	if k.records == 0 {
-		k.since = time.Now()
-	}
-	k.finished = p
-	k.records += records
-	return k.storeDue(ctx)
-}
-
-// storeDue stores what is finished if it is time.
-func (k *keeper) storeDue(ctx context.Context) error {
-	if k.records == 0 || time.Now().Before(k.due()) {
-		return nil
-	}
-	return k.store(ctx)
-}
-
-// due returns when what is finished must be stored, zero if nothing is.
-func (k *keeper) due() time.Time {
-	due := k.since.Add(k.opts.CheckpointInterval)
-	switch {
-	case k.records == 0:
-		return time.Time{}
-	case k.opts.CheckpointEvery > 0 && k.records >= k.opts.CheckpointEvery:
-		due = k.since
-	}
-	if due.Before(k.pause) {
-		return k.pause
-	}
-	return due
-}
-
-// store stores what is finished. That the table does not take it at the moment
-// is no error: the lease is held, so the work may go on and the next store says
-// more. If it stays so, the lease cannot be renewed either.
-func (k *keeper) store(ctx context.Context) error {
-	err := k.flush(ctx)
-	var refused *CheckpointError
-	if err == nil || errors.As(err, &refused) || errors.Is(err, lease.ErrLost) || errors.Is(err, lease.ErrFinished) {
-		return err
-	}
-	s := k.shard
-	k.pause = time.Now().Add(checkpointBackoff.Delay(s.epoch.Owner, "checkpoint", s.id, k.failures))
-	k.failures++
-	return nil
-}
-
-func (k *keeper) flush(ctx context.Context) error {
-	if k.records == 0 {
-		return nil
-	}
-	if err := k.shard.Checkpoint(ctx, k.finished); err != nil {
-		return err
-	}
-	k.records, k.failures, k.pause = 0, 0, time.Time{}
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 
 // A script is a batchSource that delivers at given times.
 type script struct {
-	t     *testing.T
 	steps []step
 	begun time.Time
 	end   error
@@ -84,7 +83,8 @@ func TestBatchesAreCutAndJoined(t *testing.T) {
 		{"joined by bytes", func(o *EachOptions) { o.BatchBytes, o.BatchAge = 45, time.Minute },
 			[]step{sec(0, 1, 3), sec(1, 4, 4), sec(2, 5, 5), sec(3, 6, 12)}, []string{"2: 1-4", "3: 5-8", "3: 9-12"}},
 		{"by age", func(o *EachOptions) { o.BatchRecords, o.BatchAge = 100, 5*time.Second },
-			[]step{sec(0, 1, 1), sec(4, 2, 2), sec(6, 3, 3), sec(20, 4, 4)}, []string{"5: 1-2", "11: 3-3", "20: 4-4"}},
+			[]step{sec(0, 1, 1), sec(4, 2, 2), sec(6, 3, 3), sec(20, 4, 4), sec(30, 5, 5), sec(40, 6, 6), sec(50, 7, 7)},
+			[]string{"5: 1-2", "11: 3-3", "25: 4-4", "35: 5-5", "45: 6-6", "50: 7-7"}},
 		{"the rest at the end of the shard", func(o *EachOptions) { o.BatchRecords, o.BatchAge = 3, time.Minute },
 			[]step{sec(0, 1, 4)}, []string{"0: 1-3", "0: 4-4"}},
 		{"ticks", func(o *EachOptions) { o.Tick = 10 * time.Second }, []step{sec(5, 1, 1), sec(29, 2, 2)},
@@ -98,6 +98,9 @@ func TestBatchesAreCutAndJoined(t *testing.T) {
 				var got, stored []string
 				begun := time.Now()
 				h := EachBatch(func(_ context.Context, b *Batch) error {
+					if src.held > 4 {
+						t.Errorf("%d pages are accounted for", src.held)
+					}
 					what := "tick"
 					if len(b.Records) > 0 {
 						what = b.Records[0].Position.String() + "-" + b.Last().String()

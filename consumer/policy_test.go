@@ -95,6 +95,9 @@ func TestAttemptsEndRun(t *testing.T) {
 		if n != 12 || !strings.Contains(string(pe.Stack), "policy_test.go") {
 			t.Errorf("%d calls, want 12; stack %s", n, pe.Stack)
 		}
+		if i := infos[2]; i.Since.IsZero() || i.Since != infos[0].Since || i.Records != 1 || time.Since(i.Since) < infos[0].Retry {
+			t.Errorf("the record blocks since %v", i.Since)
+		}
 		if len(infos) != 3 || !infos[2].GivenUp || infos[1].GivenUp || infos[1].Failures != 2 || infos[0].Position != at {
 			t.Errorf("reported %+v", infos)
 		}
