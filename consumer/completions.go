@@ -49,8 +49,8 @@ type Completions struct {
 
 	mu       sync.Mutex // guards what follows
 	tracker  checkpoint.Tracker
-	sizes    []int64             // of the pending records, if begun by admit
-	weight   int64               // their sum
+	admitted []admitted          // the pending records, if begun by admit
+	weight   int64               // the sum of their sizes
 	stored   checkpoint.Position // the watermark stored last
 	done     int                 // records done since
 	since    time.Time           // when the first of them was, zero if none
@@ -138,6 +138,26 @@ func (c *Completions) Begin(ctx context.Context, p checkpoint.Position) (Begun, 
 	}
 }
 
+// An admitted is what is known of a pending record.
+type admitted struct {
+	size    int64
+	arrived time.Time
+}
+
+// oldest returns when the oldest record that is not done arrived in the shard,
+// zero if all are, or if it is not known.
+func (c *Completions) oldest() time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.admitted) == 0 {
+		return time.Time{}
+	}
+	return c.admitted[0].arrived
+}
+
 // recordOverhead is what a record in hand weighs beside its payload and key.
 const recordOverhead = 256
 
@@ -160,7 +180,7 @@ func (c *Completions) admit(records []Record, limit int64) (first checkpoint.Tic
 			first = ticket
 		}
 		n++
-		c.sizes = append(c.sizes, size)
+		c.admitted = append(c.admitted, admitted{size, records[i].Arrived})
 		c.weight += size
 	}
 	return first, n, nil
@@ -193,11 +213,11 @@ func (c *Completions) finish(ticket checkpoint.Ticket) (due bool) {
 	before := c.tracker.Pending()
 	c.tracker.Done(ticket)
 	gone := before - c.tracker.Pending()
-	if len(c.sizes) > 0 {
-		for _, size := range c.sizes[:gone] {
-			c.weight -= size
+	if len(c.admitted) > 0 {
+		for i := range c.admitted[:gone] {
+			c.weight -= c.admitted[i].size
 		}
-		c.sizes = c.sizes[gone:]
+		c.admitted = c.admitted[gone:]
 	}
 	c.done++
 	if c.since.IsZero() {

@@ -104,7 +104,8 @@ func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Op
 //
 // It returns an error early if the work cannot go on: the table is not usable,
 // Kinesis says at the start that the stream does not exist or that this caller
-// may not list its shards, or a handler's options are out of range.
+// may not list its shards, a handler's options are out of range, or a record was
+// given up as a [FailurePolicy] says (a [*RecordError]).
 func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	if h == nil {
 		return errors.New("consumer: handler is nil")
@@ -178,8 +179,11 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 		if err != nil {
 			return err
 		}
-		r := startReader(run, fetch, held.Err, retrieval, c.unpacker(held, from))
-		s := &Shard{
+		var s *Shard
+		u := c.unpacker(held, from)
+		u.reached = func(t time.Time) { held.ReadTo(s.handledTo(t)) }
+		r := startReader(run, fetch, held.Err, retrieval, u)
+		s = &Shard{
 			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
 			source: r, stored: from,
 			store: held.Checkpoint, prepare: held.Prepare, pending: held.Pending(), failed: c.opts.checkpointFailed,
@@ -276,6 +280,6 @@ func (c *Consumer) finish(fetch, work context.Context, held *lease.Held, s *Shar
 func (c *Consumer) unpacker(held *lease.Held, from checkpoint.Position) unpacker {
 	return unpacker{
 		stream: held.Stream().Name, shardID: held.Shard().ID, hashes: held.Shard().Range,
-		after: from, opts: &c.opts, observe: held.Observe, reached: held.ReadTo,
+		after: from, opts: &c.opts, observe: held.Observe,
 	}
 }

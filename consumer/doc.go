@@ -20,9 +20,14 @@
 //		return nil
 //	}))
 //
-// [EachRecord] and [EachBatch] keep the checkpoints. Beneath them is a
-// [Handler], which is called once for each shard held and ranges over its
-// batches:
+// [EachRecord] and [EachBatch] keep the checkpoints. What fails is tried again in
+// place until it succeeds; a [FailurePolicy] says otherwise: how often, what to do
+// then, and whether other keys go on meanwhile. [EachOptions] also has several
+// records of a shard handled at a time, those of a key in order, batches joined by
+// count, bytes or age, and repetitions of a record left out.
+//
+// Beneath them is a [Handler], which is called once for each shard held and ranges
+// over its batches:
 //
 //	err = c.Run(ctx, func(ctx context.Context, s *consumer.Shard) error {
 //		for batch, err := range s.Batches(ctx) {
@@ -58,13 +63,14 @@
 // At least once: a record that was put and acknowledged, lies at or behind the
 // application's [Start] and is still retained when its turn comes, is handed to
 // the handler, whatever crashes. It is handed over again if a worker ends
-// between handling it and storing a checkpoint at or behind it. A handler's
-// error never skips a record.
+// between handling it and storing a checkpoint at or behind it. An error never
+// skips a record: it is repeated, or a dead-letter function has taken it.
 //
 // In order: within a shard in the order of the stream, and a child shard never
 // before its parents are finished and that is stored. The records of a partition
 // key therefore arrive in the order of the stream also across splits and merges,
-// but for repetitions.
+// but for repetitions. With [EachOptions].Concurrency the order is that of each key
+// alone.
 //
 // One at a time: the context of a handler ends before its lease can expire, and
 // no checkpoint of it is stored once another worker has the lease. A worker that
@@ -83,7 +89,8 @@
 // the handler and one that fetches, at most one page ahead, beside those of
 // package lease, and with fan-out those of the SDK, three for each subscription,
 // and one for each stream that looks after the fan-out consumer. It returns when
-// all have ended. Handlers of different shards run at the same time.
+// all have ended. Handlers of different shards run at the same time. Keyed
+// concurrency adds as many goroutines per shard as it has calls at a time.
 //
 // When Run's context ends, no batch is handed out any more; a handler may finish
 // the one in hand and store a last checkpoint within lease.Options.DrainTimeout.
@@ -97,8 +104,9 @@
 // given up; see [Consumer.Health]. A shard whose subscription is refused or breaks
 // off is polled for a while; see [Events.RetrievalChanged]. A checkpoint that fails is tried
 // again by [EachRecord] and [EachBatch] and reported by [Events.CheckpointFailed].
-// A handler that fails is called again from the last checkpoint and reported by
-// [Events.HandlerFailed].
+// A function of EachRecord or EachBatch that fails is called again with the same
+// records, a handler from the last checkpoint; [Events.HandlerFailed] tells of
+// both. A record given up without a dead-letter function is a [*RecordError].
 //
 // # Limits
 //
@@ -109,7 +117,7 @@
 // of a stream (50 with On-demand Advantage).
 //
 // Memory for records is bounded by [Options.MaxBufferedBytes] for all shards
-// together. Beside it there are the [Record] values of one batch for each shard,
+// together, also what waits for its batch or its key. Beside it there are the [Record] values of one batch for each shard,
 // about 150 bytes each, while a page arrives the text of the response, a third
 // larger than the page, and for a subscription that is not read up to 512 KiB that
 // the connection has taken in.

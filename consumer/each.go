@@ -123,6 +123,7 @@ func (a *adapter) validate() error {
 	} else {
 		bad(o.Concurrency <= 1, "Concurrency", o.Concurrency, "1, or EachRecord")
 		bad(!o.OnFailure.ParkKey, "OnFailure.ParkKey", true, "false, or EachRecord")
+		bad(o.OnFailure.KeyFollows == 0, "OnFailure.KeyFollows", o.OnFailure.KeyFollows, "0, or EachRecord")
 	}
 	return errors.Join(append(errs, o.OnFailure.validate(), validatePace(o.CheckpointInterval, o.CheckpointEvery))...)
 }
@@ -172,6 +173,9 @@ func EachBatch(fn func(ctx context.Context, b *Batch) error, optFns ...func(*Eac
 
 func (a *adapter) run(ctx context.Context, s *Shard) error {
 	r := runner{shard: s, policy: &a.opts.OnFailure, fn: a.fn}
+	if last := a.opts.OnFailure.KeyFollows; last > 0 {
+		r.gone = &keysGivenUp{last: last, until: map[string]time.Time{}}
+	}
 	if err := r.remembering(ctx, &a.opts); err != nil {
 		return err
 	}
@@ -223,7 +227,6 @@ func (r *inOrder) take(ctx context.Context, k *keeper, b *Batch, _ bool) error {
 // unless the shard has ended, which stores one of its own.
 func each(ctx context.Context, s *Shard, o *EachOptions, t taker) (err error) {
 	k := &keeper{shard: s, opts: o}
-	defer k.stop()
 	defer func() {
 		if errors.Is(err, io.EOF) {
 			err = nil

@@ -30,6 +30,10 @@ var (
 	// does not list, nor any shard that continues it.
 	ErrNoShard = errors.New("consumer: no such shard")
 
+	// ErrKeyGivenUp is the reason why a record follows another of its key to the
+	// dead letters; see [FailurePolicy.KeyFollows].
+	ErrKeyGivenUp = errors.New("consumer: an earlier record of the key was given up")
+
 	// ErrRunning is returned by [Consumer.Run] while another call of it runs.
 	ErrRunning = errors.New("consumer: already running")
 )

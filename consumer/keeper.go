@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
@@ -23,10 +22,10 @@ type keeper struct {
 	failures int                 // stores in a row that failed
 	pause    time.Time           // no store before, if any did
 
-	// alarm goes off when something is due, and sets rung: asking it costs a tenth
-	// of reading the clock, which would be the dearest part of a record.
-	alarm *time.Timer
-	rung  atomic.Bool
+	// Reading the clock is the dearest part of a record that takes no time itself.
+	// So after one that took none it is read for one record in four.
+	read   time.Time // when it was
+	unread int       // records to come that do not read it
 }
 
 // checkpointBackoff spaces the attempts to store a position.
@@ -37,42 +36,30 @@ func (k *keeper) done(ctx context.Context, p checkpoint.Position, records int) e
 	every := k.opts.CheckpointEvery
 	k.finished = p
 	k.records += records
-	switch {
-	case k.records == records: // the first
-		k.since = time.Now()
-	case k.rung.Load() || every > 0 && k.records >= every && k.records-records < every:
-	default:
+	full := every > 0 && k.records >= every && k.records-records < every
+	if k.unread > 0 && !full && k.records > records {
+		k.unread--
 		return nil
 	}
-	return k.storeDue(ctx)
-}
-
-// storeDue stores what is finished if it is time, and sets the alarm if not.
-func (k *keeper) storeDue(ctx context.Context) error {
-	if k.records == 0 {
-		return nil
+	now := time.Now()
+	if k.unread = 0; now.Sub(k.read) < time.Millisecond {
+		k.unread = 3
 	}
-	if wait := time.Until(k.due()); wait > 0 {
-		k.set(wait)
+	if k.read = now; k.records == records { // the first
+		k.since = now
+	}
+	if now.Before(k.due()) {
 		return nil
 	}
 	return k.store(ctx)
 }
 
-func (k *keeper) set(wait time.Duration) {
-	k.rung.Store(false)
-	if k.alarm == nil {
-		k.alarm = time.AfterFunc(wait, func() { k.rung.Store(true) })
-		return
+// storeDue stores what is finished if it is time.
+func (k *keeper) storeDue(ctx context.Context) error {
+	if k.records == 0 || time.Now().Before(k.due()) {
+		return nil
 	}
-	k.alarm.Reset(wait)
-}
-
-// stop ends the alarm.
-func (k *keeper) stop() {
-	if k.alarm != nil {
-		k.alarm.Stop()
-	}
+	return k.store(ctx)
 }
 
 // due returns when what is finished must be stored, zero if nothing is.
@@ -102,7 +89,6 @@ func (k *keeper) store(ctx context.Context) error {
 	s := k.shard
 	k.pause = time.Now().Add(checkpointBackoff.Delay(s.epoch.Owner, "checkpoint", s.id, k.failures))
 	k.failures++
-	k.set(time.Until(k.pause))
 	return nil
 }
 

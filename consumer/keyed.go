@@ -71,7 +71,7 @@ type pageInHand struct {
 const unlimited = checkpoint.Ticket(math.MaxUint64)
 
 func newKeyed(r runner, o *EachOptions) *keyed {
-	return &keyed{
+	k := &keyed{
 		runner: r, window: o.WindowBytes, last: map[string]*job{},
 		done: newCompletions(r.shard, CompletionOptions{
 			CheckpointInterval: o.CheckpointInterval, CheckpointEvery: o.CheckpointEvery,
@@ -79,6 +79,8 @@ func newKeyed(r runner, o *EachOptions) *keyed {
 		again: jobs{before: byTicket}, aside: jobs{before: byDue},
 		tokens: make(chan struct{}, o.Concurrency), over: make(chan struct{}), limit: unlimited,
 	}
+	r.shard.inHands = k.done
+	return k
 }
 
 // run works until the end of the shard, nil, or until something else ends it. It

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
@@ -53,12 +55,21 @@ type FailurePolicy struct {
 	// a worker that takes the shard over begins with the function again. It is called
 	// like the function: on the same goroutines, with the same context. Default nil.
 	DeadLetter func(ctx context.Context, f *Failure) error
+
+	// KeyFollows keeps the order of a key among the dead letters: for so long after
+	// a record of a key was given up, later ones of the key follow it to DeadLetter
+	// in order, without a call of the function, with Failure.Err [ErrKeyGivenUp].
+	// Each that does renews the time. A worker remembers at most 10,000 keys, and
+	// only as long as it has the shard; a record that would be one more waits as if
+	// DeadLetter had refused it. Only EachRecord has it. Up to 24 hours; default 0:
+	// the function is called with them.
+	KeyFollows time.Duration
 }
 
 // A Failure is a record that was given up.
 type Failure struct {
 	Record   Record    // may be kept; says which shard and stream it is from
-	Attempts int       // calls of the function that failed on it
+	Attempts int       // calls of the function that failed on it, 0 if it follows its key
 	Since    time.Time // end of the first of them
 	Err      error     // of the last; a *[PanicError] for a panic
 }
@@ -96,10 +107,60 @@ func (p *FailurePolicy) validate() error {
 			errs = append(errs, fmt.Errorf("consumer: OnFailure.%s is %v, want 1ms to 1h", d.name, d.value))
 		}
 	}
+	if p.KeyFollows < 0 || p.KeyFollows > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("consumer: OnFailure.KeyFollows is %v, want 0 to 24h", p.KeyFollows))
+	}
+	if p.KeyFollows > 0 && p.DeadLetter == nil {
+		errs = append(errs, errors.New("consumer: OnFailure.DeadLetter is nil, want a function for KeyFollows"))
+	}
 	return errors.Join(errs...)
 }
 
 // givesUp reports whether the policy is at its end with records that failed.
 func (p *FailurePolicy) givesUp(attempts int, err error) bool {
 	return p.Attempts > 0 && attempts >= p.Attempts || p.Permanent != nil && p.Permanent(err)
+}
+
+// maxGivenUpKeys bounds what a worker remembers of one shard.
+const maxGivenUpKeys = 10_000
+
+// errGivenUpKeys refuses a dead letter for the time being.
+var errGivenUpKeys = fmt.Errorf("consumer: %d keys are given up at a time", maxGivenUpKeys)
+
+// Keys given up are those whose records follow to the dead letters. Any goroutine
+// may call the methods; a nil one has none.
+type keysGivenUp struct {
+	last time.Duration
+
+	mu    sync.Mutex // guards until
+	until map[string]time.Time
+}
+
+// has reports whether a record follows others of its key.
+func (g *keysGivenUp) has(key string) bool {
+	if g == nil || key == "" {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	until, ok := g.until[key]
+	return ok && time.Now().Before(until)
+}
+
+// add notes that a record of key is about to be given up, or was.
+func (g *keysGivenUp) add(key string) error {
+	if g == nil || key == "" {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if _, ok := g.until[key]; !ok && len(g.until) >= maxGivenUpKeys {
+		maps.DeleteFunc(g.until, func(_ string, until time.Time) bool { return !now.Before(until) })
+		if len(g.until) >= maxGivenUpKeys {
+			return errGivenUpKeys
+		}
+	}
+	g.until[key] = now.Add(g.last)
+	return nil
 }

@@ -350,3 +350,97 @@ func TestEachOptionsThatDoNotFitAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// Later records of a key follow one that was given up to the dead letters, in
+// order, until the key has been quiet for long enough.
+func TestKeyFollowsItsDeadLetter(t *testing.T) {
+	t.Parallel()
+	for _, park := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := batch(1, 9)
+			for i := range b.Records {
+				b.Records[i].PartitionKey = fmt.Sprint("k", i%3)
+			}
+			var handled, letters []string
+			h := consumer.EachRecord(func(_ context.Context, r *consumer.Record) error {
+				if r.Position == checkpoint.At("2") {
+					return errNo
+				}
+				if r.Position == checkpoint.At("7") {
+					time.Sleep(time.Hour) // k1 is forgotten meanwhile
+				}
+				handled = append(handled, string(r.Data))
+				return nil
+			}, func(o *consumer.EachOptions) {
+				o.OnFailure.Permanent = func(error) bool { return true }
+				o.OnFailure.ParkKey = park
+				o.OnFailure.KeyFollows = time.Minute
+				o.OnFailure.DeadLetter = func(_ context.Context, f *consumer.Failure) error {
+					letters = append(letters, fmt.Sprint(string(f.Record.Data), " ", f.Attempts, " ", f.Err))
+					return nil
+				}
+			})
+			s := consumer.NewShard("clicks", "shardId-0", []*consumer.Batch{b}, nil, nil)
+			if err := h(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+			same(t, "handled", handled, "1", "3", "4", "6", "7", "8", "9")
+			same(t, "letters", letters, "2 1 no", "5 0 "+consumer.ErrKeyGivenUp.Error())
+		})
+	}
+}
+
+// What a worker remembers of keys is bounded; beyond, a record waits.
+func TestTooManyGivenUpKeysWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := batch(1, 10_001)
+		for i := range b.Records {
+			b.Records[i].PartitionKey = fmt.Sprint(i)
+		}
+		var last time.Duration
+		begun := time.Now()
+		h := consumer.EachRecord(func(context.Context, *consumer.Record) error { return errNo }, func(o *consumer.EachOptions) {
+			o.OnFailure.Permanent = func(error) bool { return true }
+			o.OnFailure.KeyFollows = time.Minute
+			o.OnFailure.DeadLetter = func(context.Context, *consumer.Failure) error {
+				last = time.Since(begun)
+				return nil
+			}
+		})
+		if err := h(t.Context(), consumer.NewShard("clicks", "shardId-0", []*consumer.Batch{b}, nil, nil)); err != nil {
+			t.Error(err)
+		}
+		if last < time.Minute || last > 2*time.Minute {
+			t.Errorf("the last was taken after %v, want when the first was forgotten", last)
+		}
+	})
+}
+
+// A record that blocks its key shows in the lag of its shard, although reading
+// goes on.
+func TestBlockedKeyShowsAsLag(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.puts(200)
+		c := w.worker("w1")
+		stop := w.run(c, consumer.EachRecord(func(_ context.Context, r *consumer.Record) error {
+			if r.PartitionKey == "key-7" {
+				return errNo
+			}
+			return nil
+		}, func(o *consumer.EachOptions) { o.Concurrency = 4 }))
+		time.Sleep(5 * time.Minute)
+		fleet, err := c.Fleet(t.Context())
+		if err != nil || len(fleet.Shards) != 1 {
+			t.Fatalf("Fleet = %+v, %v", fleet, err)
+		}
+		if s := fleet.Shards[0]; !s.BehindKnown || s.Behind < 4*time.Minute {
+			t.Errorf("behind by %v (known: %v) with a record that has been waiting for 5m", s.Behind, s.BehindKnown)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

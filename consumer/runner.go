@@ -15,7 +15,8 @@ type runner struct {
 	shard  *Shard
 	policy *FailurePolicy
 	fn     func(ctx context.Context, records []Record, behind time.Duration) error
-	seen   *dedupe // nil if nothing is remembered
+	seen   *dedupe      // nil if nothing is remembered
+	gone   *keysGivenUp // nil if no record follows another
 }
 
 // A work is the records of one call and what became of them so far.
@@ -65,6 +66,9 @@ func (r *runner) do(ctx context.Context, w *work) (split bool, err error) {
 // try makes one attempt, at the function or, once w is given up, at the
 // dead-letter function. The caller has seen that the shard may be worked on.
 func (r *runner) try(ctx context.Context, w *work) (verdict, time.Duration, error) {
+	if w.attempts == 0 && !w.givenUp && r.gone != nil && r.gone.has(w.records[0].PartitionKey) {
+		w.givenUp, w.since, w.err = true, time.Now(), ErrKeyGivenUp
+	}
 	if !w.givenUp {
 		err := r.call(ctx, w)
 		if err == nil {
@@ -113,7 +117,12 @@ func (r *runner) failed(ctx context.Context, w *work, err error) (verdict, time.
 // it has not taken.
 func (r *runner) bury(ctx context.Context, w *work) (verdict, time.Duration, error) {
 	for w.letters < len(w.records) {
-		if err := r.letter(ctx, w); err != nil {
+		key := w.records[w.letters].PartitionKey
+		err := r.gone.add(key)
+		if err == nil {
+			err = r.letter(ctx, w)
+		}
+		if err != nil {
 			if ends := r.shard.alive(ctx); ends != nil {
 				return workEnds, 0, ends
 			}
@@ -122,6 +131,7 @@ func (r *runner) bury(ctx context.Context, w *work) (verdict, time.Duration, err
 			r.report(w, err, pause)
 			return workAgain, pause, nil
 		}
+		_ = r.gone.add(key) // anew, from the end of the call; it has a place already
 		r.seen.add(w.records[w.letters : w.letters+1])
 		w.letters++
 		w.refusals = 0

@@ -32,6 +32,10 @@ type Shard struct {
 	// to wait for beside source.err.
 	stops [2]<-chan struct{}
 
+	// inHands are the records that workers of an adapter have, nil without; used by
+	// the handler's goroutine only.
+	inHands *Completions
+
 	// before is called before a position is stored, which it can prevent; nil if
 	// nothing is to be done. Set by an adapter before it begins.
 	before func(context.Context) error
@@ -200,6 +204,12 @@ func (s *Shard) alive(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	return s.source.err()
+}
+
+// handledTo returns how far the shard is done with when it was read up to t: no
+// further than a record that workers still have.
+func (s *Shard) handledTo(t time.Time) time.Time {
+	return earliest(s.inHands.oldest(), t)
 }
 
 // rest waits until a moment, for ever if it is zero, or until wake yields. It
