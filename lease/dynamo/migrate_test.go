@@ -228,7 +228,7 @@ func TestTheWayFrom2XTo3XAndBack(t *testing.T) {
 		}
 		f.start("a")
 		f.start("b")
-		f.wait(4 * time.Minute)
+		f.wait(2 * time.Minute)
 		f.want("a", "b")
 		f.wantRows("app", "leaseKey") // nothing that 2.x could not read
 		if got := indexes(f); got != 0 {
@@ -237,28 +237,28 @@ func TestTheWayFrom2XTo3XAndBack(t *testing.T) {
 
 		f.leave("a")
 		f.start("c", from2XTo3X)
-		f.wait(3 * time.Minute)
+		f.wait(time.Minute)
 		f.leave("b")
 		f.start("d", from2XTo3X)
-		f.wait(5 * time.Minute)
+		f.wait(3 * time.Minute)
 		if got := f.version(); got != "UPGRADE_FROM_2X" {
 			f.Fatalf("the version is %q", got)
 		}
 		f.want("c", "d")
 		f.crash("c") // whoever leads now, the ten minutes begin anew or go on
 		f.start("e", from2XTo3X)
-		f.wait(16 * time.Minute)
+		f.wait(13 * time.Minute)
 		if got := f.version(); got != "3X_WITH_ROLLBACK" {
 			f.Fatalf("the version is %q", got)
 		}
 		f.want("d", "e")
 
 		f.write("CLIENT_VERSION_2X") // KclMigrationTool, rollback
-		f.wait(4 * time.Minute)
+		f.wait(3 * time.Minute)
 		f.want("d", "e")
 		f.wantRows("app", "leaseKey", "Migration3.0")
 		f.write("CLIENT_VERSION_UPGRADE_FROM_2X") // rollforward
-		f.wait(14 * time.Minute)
+		f.wait(13 * time.Minute)
 		if got := f.version(); got != "3X_WITH_ROLLBACK" {
 			f.Fatalf("the version is %q", got)
 		}
@@ -268,7 +268,7 @@ func TestTheWayFrom2XTo3XAndBack(t *testing.T) {
 		f.start("g", to3X)
 		f.leave("e")
 		f.start("h", to3X)
-		f.wait(4 * time.Minute)
+		f.wait(3 * time.Minute)
 		if got := f.version(); got != "3X" {
 			f.Errorf("the version is %q", got)
 		}
