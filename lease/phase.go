@@ -13,7 +13,7 @@ func (m *member) askPhase(ctx context.Context) error {
 	if m.lead.leading {
 		led = time.Since(m.lead.since)
 	}
-	call, cancel := context.WithTimeout(ctx, max(m.timing.call, phaseCall))
+	call, cancel := context.WithTimeout(ctx, max(m.timing.failover/2, phaseCall))
 	defer cancel()
 	phase, err := m.store.Phase(call, Facts{Worker: m.id, Led: led})
 	switch {

@@ -226,7 +226,7 @@ const (
 // Lock implements [lease.Store] by a consistent read, of the table where the
 // layout has the lock at this moment.
 func (s *Store) Lock(ctx context.Context) (lease.Lock, error) {
-	l, err := s.lookAtLayout(ctx, false)
+	l, err := s.lookAtLayout(ctx, searchRow)
 	if err != nil {
 		return lease.Lock{}, err
 	}
@@ -273,7 +273,7 @@ func decodeLock(it item) lease.Lock {
 // one makes the change. Whoever acquires it looks again afterwards, and gives it
 // back if it was the old one.
 func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
-	before, err := s.lookAtLayout(ctx, false)
+	before, err := s.lookAtLayout(ctx, searchRow)
 	if err != nil {
 		return err
 	}
@@ -281,7 +281,7 @@ func (s *Store) SwapLock(ctx context.Context, seen, next lease.Lock) error {
 	if err := s.swapLockIn(ctx, p, seen, next); err != nil || next.Version == "" || before.layout == layoutSingle {
 		return err
 	}
-	after, err := s.lookAtLayout(ctx, false)
+	after, err := s.lookAtLayout(ctx, searchRow)
 	switch {
 	case err != nil:
 		return err

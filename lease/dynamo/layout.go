@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -93,11 +92,19 @@ func decideLayout(legacy bool, tm string, migrate, start bool) (layout, error) {
 type layoutState struct {
 	layout
 	known   bool
-	legacy  bool      // there is a table for the coordinator's state
-	workers bool      // there is one for the workers
-	final   bool      // the migration is complete
-	checked time.Time // when it was last looked whether there are such tables
+	legacy  bool // there is a table for the coordinator's state
+	workers bool // there is one for the workers
+	final   bool // the migration is complete
 }
+
+// A search says how thoroughly the layout is looked at.
+type search int
+
+const (
+	searchRow    search = iota // what the row of the migration says
+	searchTables               // also whether there are tables that were not there
+	searchStart                // all of it, and a doubt is an error
+)
 
 // layoutNow returns the layout as it was when last looked at.
 func (s *Store) layoutNow(ctx context.Context) (layoutState, error) {
@@ -107,38 +114,30 @@ func (s *Store) layoutNow(ctx context.Context) (layoutState, error) {
 	if l.known {
 		return l, nil
 	}
-	return s.lookAtLayout(ctx, false)
+	return s.lookAtLayout(ctx, searchRow)
 }
 
 // lookAtLayout finds the layout out again. Where there were no tables beside that
-// of the leases it looks now and then whether there are some: a worker of KCL 3.0
-// to 3.4 makes them when it starts, and leads there.
-func (s *Store) lookAtLayout(ctx context.Context, start bool) (layoutState, error) {
+// of the leases there can be some later: a worker of KCL 3.0 to 3.4 makes them when
+// it starts, and leads there.
+func (s *Store) lookAtLayout(ctx context.Context, how search) (layoutState, error) {
 	s.mu.Lock()
 	l := s.layout
 	s.mu.Unlock()
 	if l.known && l.final {
 		return l, nil
 	}
-	now := time.Now()
-	if !l.legacy && (start || !l.known || now.Sub(l.checked) >= phaseAgain) || l.legacy && !l.workers {
-		var err error
-		if l, err = s.findTables(ctx, l); err != nil {
-			return l, err
-		}
-		l.checked = now
-	}
-	tm := ""
-	if l.legacy {
-		it, err := s.getFrom(ctx, s.legacyState(), tableKey)
-		if err != nil {
-			return l, err
-		}
-		tm, _ = text(it, attrTable)
-	}
 	was := l
-	var err error
-	if l.layout, err = decideLayout(l.legacy, tm, s.options.MigrateTables, start); err != nil {
+	if how >= searchTables || !l.known || l.legacy && !l.workers {
+		if err := s.findTables(ctx, &l); err != nil && (how == searchStart || !l.known) {
+			return l, err
+		} // later the tables known do
+	}
+	tm, err := s.tableStatus(ctx, &l)
+	if err != nil {
+		return l, err
+	}
+	if l.layout, err = decideLayout(l.legacy, tm, s.options.MigrateTables, how == searchStart); err != nil {
 		return l, fmt.Errorf("dynamo: table %s: %w: %w", s.legacyState().table, err, lease.ErrUnsupported)
 	}
 	l.known, l.final = true, tm == tableComplete
@@ -151,14 +150,38 @@ func (s *Store) lookAtLayout(ctx context.Context, start bool) (layoutState, erro
 	return l, nil
 }
 
-// findTables looks which of the tables of KCL 3.0 to 3.4 there are.
-func (s *Store) findTables(ctx context.Context, l layoutState) (layoutState, error) {
-	var err error
-	if l.legacy, err = s.hasTable(ctx, s.legacyState()); err != nil || !l.legacy {
-		return l, err
+// tableStatus returns what the row of the migration says, and notes it if its table
+// is gone.
+func (s *Store) tableStatus(ctx context.Context, l *layoutState) (string, error) {
+	if !l.legacy {
+		return "", nil
 	}
-	l.workers, err = s.hasTable(ctx, s.legacyWorkers())
-	return l, err
+	it, err := s.getFrom(ctx, s.legacyState(), tableKey)
+	switch {
+	case isCode(err, "ResourceNotFoundException"):
+		l.legacy, l.workers = false, false
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	tm, _ := text(it, attrTable)
+	return tm, nil
+}
+
+// findTables looks which of the tables of KCL 3.0 to 3.4 there are.
+func (s *Store) findTables(ctx context.Context, l *layoutState) error {
+	legacy, err := s.hasTable(ctx, s.legacyState())
+	if err != nil {
+		return err
+	}
+	workers := false
+	if legacy {
+		if workers, err = s.hasTable(ctx, s.legacyWorkers()); err != nil {
+			return err
+		}
+	}
+	l.legacy, l.workers = legacy, workers
+	return nil
 }
 
 func (s *Store) hasTable(ctx context.Context, p place) (bool, error) {
@@ -188,7 +211,7 @@ var errNotYet = errors.New("dynamo: not ready")
 // made.
 func (s *Store) awaitLayout(ctx context.Context) error {
 	for wait := pollFirst; ; wait = min(2*wait, pollMost) {
-		_, err := s.lookAtLayout(ctx, true)
+		_, err := s.lookAtLayout(ctx, searchStart)
 		if !errors.Is(err, errNotYet) {
 			return err
 		}

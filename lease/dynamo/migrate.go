@@ -106,7 +106,7 @@ func (s *Store) migrateTables(ctx context.Context, f lease.Facts, l layoutState)
 	if err != nil {
 		return l, fmt.Errorf("dynamo: migrate %s to one table: %w", s.application, err)
 	}
-	return s.lookAtLayout(ctx, false)
+	return s.lookAtLayout(ctx, searchRow)
 }
 
 // tableFacts looks, and returns the rows that are left to move as well.

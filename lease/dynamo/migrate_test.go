@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kinesis-go/kinesis/lease"
@@ -306,5 +307,47 @@ func TestTheWayFrom2XWithThreeTables(t *testing.T) {
 			f.Errorf("the version is %q", got)
 		}
 		f.wantRows("app", "leaseKey")
+	})
+}
+
+// What merely has the name of a table of KCL 3.0 to 3.4, or is not ready, disturbs
+// nobody who runs.
+func TestTablesOfTheSameNameDisturbNobody(t *testing.T) {
+	inTown(t, 2, func(f *town) {
+		f.start("a")
+		f.wait(time.Minute)
+		f.makeTable(stateTable, "id")
+		f.wait(2 * time.Minute)
+		f.want("a")
+		if leader := f.row("app", "leaseKey", "Leader", "ownerName"); leader != "a" {
+			f.Errorf("%q leads", leader)
+		}
+		store, err := dynamo.New(f.client, "app")
+		if err != nil {
+			f.Fatal(err)
+		}
+		if err := store.Open(f.Context()); !errors.Is(err, lease.ErrUnsupported) {
+			f.Errorf("Open() = %v, want ErrUnsupported", err)
+		}
+	})
+}
+
+// After the migration the other tables can be deleted under the workers.
+func TestTablesCanBeDeletedAfterTheMigration(t *testing.T) {
+	inTown(t, 2, func(f *town) {
+		f.makeLegacy()
+		put(f.T, f.client, "app", item{"leaseKey": s("Migration3.0"), "entityType": s("CLIENT_VERSION_MIGRATION"), "cv": s("CLIENT_VERSION_3X")})
+		put(f.T, f.client, stateTable, item{"key": s("TableMigration3.5"), "tm": s("TABLE_MIGRATION_STATUS_COMPLETE"), "mts": n("1")})
+		f.start("a")
+		f.wait(time.Minute)
+		f.want("a")
+		for _, table := range []string{stateTable, workersTable} {
+			if _, err := f.client.DeleteTable(f.Context(), &dynamodb.DeleteTableInput{TableName: &table}); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.start("b")
+		f.wait(2 * time.Minute)
+		f.want("a", "b")
 	})
 }

@@ -75,7 +75,7 @@ const (
 // that of the version, and that to one table. As leader of a new application it
 // marks it as one of version 3 after one to two minutes.
 func (s *Store) Phase(ctx context.Context, f lease.Facts) (lease.Phase, error) {
-	l, err := s.lookAtLayout(ctx, false)
+	l, err := s.lookAtLayout(ctx, searchTables)
 	if err != nil {
 		return lease.Phase{}, err
 	}

@@ -223,7 +223,7 @@ func (s *Store) addLegacyWorkers(ctx context.Context, l layoutState, snap *lease
 		return nil
 	}
 	p := s.legacyWorkers()
-	return s.scanAll(ctx, p.table, false, func(it item) {
+	err := s.scanAll(ctx, p.table, false, func(it item) {
 		w, err := decodeWorker(it, p.key)
 		if err != nil {
 			id, _ := text(it, p.key)
@@ -238,6 +238,10 @@ func (s *Store) addLegacyWorkers(ctx context.Context, l layoutState, snap *lease
 			snap.Workers[i] = w
 		}
 	})
+	if isCode(err, "ResourceNotFoundException") {
+		return nil // deleted since: the next look at the layout finds that out
+	}
+	return err
 }
 
 // Owned implements [lease.Store] by the index, and by a scan while there is no
