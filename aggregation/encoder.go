@@ -22,13 +22,14 @@ import (
 // Once its buffers have grown an Encoder allocates nothing, and [Encoder.Reset]
 // keeps them for the next aggregate.
 type Encoder struct {
-	max int // size not to be exceeded by the second record or a later one
+	max     int // size not to be exceeded by the second record or a later one
+	size    int // of the sealed aggregate, overhead included
+	records int
 
 	// buf[start:] is the records as they stand on the wire. The key tables and
 	// the magic will end at start. There is always capacity for a digest.
-	buf     []byte
-	start   int
-	records int
+	buf   []byte
+	start int
 
 	pks, ehks keyTable
 }
@@ -44,6 +45,7 @@ const minHeadroom = 512
 func NewEncoder(maxBytes int) *Encoder {
 	return &Encoder{
 		max:  min(maxBytes, maxMessage),
+		size: overhead,
 		pks:  keyTable{tag: tagPartitionKey},
 		ehks: keyTable{tag: tagExplicitHashKey},
 	}
@@ -52,7 +54,7 @@ func NewEncoder(maxBytes int) *Encoder {
 // measure finds out what r would do, changing nothing: which entries of the key
 // tables it uses, the size of its message, and of the whole aggregate with it.
 func (e *Encoder) measure(r *Record) (pk, ehk entry, inner, size int) {
-	size = overhead + len(e.pks.wire) + len(e.ehks.wire) + e.recordBytes()
+	size = e.size
 	if pk = e.pks.find(r.PartitionKey); !e.pks.has(pk) {
 		size += fieldSize(len(r.PartitionKey))
 	}
@@ -68,9 +70,6 @@ func (e *Encoder) measure(r *Record) (pk, ehk entry, inner, size int) {
 	}
 	return pk, ehk, inner, size + fieldSize(inner)
 }
-
-// recordBytes is the size of the records on the wire.
-func (e *Encoder) recordBytes() int { return len(e.buf) - e.start }
 
 // SizeWith returns the exact size the aggregate would have with r appended.
 func (e *Encoder) SizeWith(r Record) int {
@@ -127,6 +126,7 @@ func (e *Encoder) Append(r Record) error {
 	if r.Tags.fields != "" {
 		r.Tags.appendTo(b[:i])
 	}
+	e.size = size
 	e.records++
 	return nil
 }
@@ -177,7 +177,7 @@ func (e *Encoder) Size() int {
 	if e.records == 0 {
 		return 0
 	}
-	return overhead + len(e.pks.wire) + len(e.ehks.wire) + e.recordBytes()
+	return e.size
 }
 
 // First returns the first record, or the zero Record if there is none. Its hash
@@ -237,6 +237,7 @@ func (e *Encoder) Truncate(n int) {
 	e.buf = e.buf[:e.start+end]
 	e.pks.truncate(pks)
 	e.ehks.truncate(ehks)
+	e.size = overhead + len(e.pks.wire) + len(e.ehks.wire) + end
 }
 
 // Seal returns the aggregate, complete with key tables and digest, or nil if it
@@ -250,6 +251,9 @@ func (e *Encoder) Seal() ([]byte, error) {
 	if err := shardmap.CheckMD5(); err != nil {
 		return nil, fmt.Errorf("aggregation: seal: %w", err)
 	}
+	// What is sealed may be read by several, and then nothing is left to be found.
+	e.pks.locate(e.pks.n)
+	e.ehks.locate(e.ehks.n)
 	head := len(Magic) + len(e.pks.wire) + len(e.ehks.wire)
 	if head > e.start {
 		e.moveRecords(head + head/4)
@@ -284,7 +288,7 @@ func (e *Encoder) Reset() {
 		*e = *NewEncoder(e.max)
 		return
 	}
-	e.records = 0
+	e.records, e.size = 0, overhead
 	e.buf = e.buf[:e.start]
 	e.pks.truncate(0)
 	e.ehks.truncate(0)

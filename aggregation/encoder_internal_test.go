@@ -9,7 +9,7 @@ import (
 func (e *Encoder) footprint() int {
 	n := cap(e.buf)
 	for _, t := range []*keyTable{&e.pks, &e.ehks} {
-		n += cap(t.wire) + 8*cap(t.ends) + 8*cap(t.slots)
+		n += cap(t.wire) + 8*cap(t.spans) + 4*cap(t.slots)
 	}
 	return n
 }

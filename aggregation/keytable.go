@@ -7,116 +7,129 @@ import "hash/maphash"
 // index to find them.
 //
 // The index is an open-addressing hash table that holds no strings, so that it
-// costs the garbage collector nothing and a look-up allocates nothing. Entries
-// leave only from the end, last in first out, which keeps every probe sequence
-// whole without tombstones. The hash is seeded, so that whoever chooses
-// partition keys cannot choose collisions.
+// costs the garbage collector nothing and a look-up allocates nothing. The hash
+// is seeded, so that whoever chooses partition keys cannot choose collisions.
+//
+// Whoever fills a thousand aggregates at a time finds none of their memory in
+// the processor's caches, and that is what a look-up costs. So it touches little:
+// one slot of a small index, and a key only where its hash is right.
 type keyTable struct {
-	tag  byte   // of a field on the wire
-	wire []byte // the fields, one per key
-	ends []span // where each key stands in wire
-
-	slots []slot // a power of two of them, at most half in use
 	seed  maphash.Seed
+	slots []slot // a power of two of them, at most half in use
+	n     int    // keys
+	last  entry  // the key found or added last, which truncate may have dropped
+	wire  []byte // the fields, one per key
+	tag   byte   // of a field on the wire
 
-	last int // the key found or added last, which truncate may have dropped
+	spans []span // where each key stands in wire; of the first ones, as far as asked for
 }
 
-// A span is keys[from:to].
+// A span is wire[from:to].
 type span struct{ from, to uint32 }
 
-// A slot is one place of the index. The zero slot is free.
-type slot struct {
-	hash uint32 // upper half, to spare most comparisons
-	key  uint32 // index of the key + 1
-}
+// A slot is one place of the index, 0 if it is free. Of 2^n slots each has the
+// index of its key + 1 in its lower n bits; in the others it has those bits of
+// the key's hash, of which the lower ones have chosen the slot.
+type slot uint32
 
 const minSlots = 16
 
 // An entry says where a key stands in its table, or would stand.
 type entry struct {
 	index int
-	hash  uint64 // for add
+	hash  uint32
 }
 
 // find returns the entry of key, which is behind the last if key is new.
 func (t *keyTable) find(key string) entry {
-	if t.last < len(t.ends) {
-		if at := t.ends[t.last]; string(t.wire[at.from:at.to]) == key {
-			return entry{index: t.last}
-		}
-	}
-	return t.lookUp(key)
-}
-
-// has reports whether an entry that find returned is in the table.
-func (t *keyTable) has(e entry) bool { return e.index < len(t.ends) }
-
-func (t *keyTable) lookUp(key string) entry {
 	if t.slots == nil {
 		t.seed = maphash.MakeSeed()
 		t.slots = make([]slot, minSlots)
 	}
-	hash := maphash.String(t.seed, key)
-	mask := len(t.slots) - 1
-	for i := int(hash) & mask; t.slots[i].key != 0; i = (i + 1) & mask {
-		s := t.slots[i]
-		if s.hash == uint32(hash>>32) && t.at(int(s.key-1)) == key {
-			t.last = int(s.key - 1)
-			return entry{index: t.last}
+	hash := t.hash(key)
+	if t.last.hash == hash && t.has(t.last) && t.at(t.last.index) == key {
+		return t.last
+	}
+	mask := slot(len(t.slots) - 1)
+	for i := slot(hash); ; i++ {
+		s := t.slots[i&mask]
+		if s == 0 {
+			return entry{t.n, hash}
+		}
+		if (s^slot(hash))&^mask == 0 {
+			if index := int(s&mask) - 1; t.at(index) == key {
+				t.last = entry{index, hash}
+				return t.last
+			}
 		}
 	}
-	return entry{index: len(t.ends), hash: hash}
 }
+
+func (t *keyTable) hash(key string) uint32 { return uint32(maphash.String(t.seed, key)) }
+
+// has reports whether an entry that find returned is in the table.
+func (t *keyTable) has(e entry) bool { return e.index < t.n }
 
 // at returns key i. The string aliases the table's memory: it is good until the
 // next reset, or truncate followed by add.
 func (t *keyTable) at(i int) string {
-	at := t.ends[i]
-	return view(t.wire[at.from:at.to])
+	t.locate(i + 1)
+	return view(t.wire[t.spans[i].from:t.spans[i].to])
+}
+
+// locate brings spans up to n keys.
+func (t *keyTable) locate(n int) {
+	for len(t.spans) < n {
+		size, from := uvarint(t.wire, t.end()+1) // behind a tag of one byte
+		t.spans = append(t.spans, span{uint32(from), uint32(from) + uint32(size)})
+	}
+}
+
+// end returns where the last key of spans ends in wire.
+func (t *keyTable) end() int {
+	if len(t.spans) == 0 {
+		return 0
+	}
+	return int(t.spans[len(t.spans)-1].to)
 }
 
 // add appends a key that find did not find.
-func (t *keyTable) add(key string, hash uint64) {
+func (t *keyTable) add(key string, hash uint32) {
 	t.wire = appendString(t.wire, t.tag, key)
-	t.last = len(t.ends)
-	t.ends = append(t.ends, span{uint32(len(t.wire) - len(key)), uint32(len(t.wire))})
-	if 2*len(t.ends) <= len(t.slots) {
-		t.place(t.last, hash)
+	t.last = entry{t.n, hash}
+	if t.n++; 2*t.n <= len(t.slots) {
+		t.place(t.last)
 		return
 	}
 	t.slots = make([]slot, 2*len(t.slots))
-	for i := range t.ends {
-		t.place(i, maphash.String(t.seed, t.at(i)))
-	}
+	t.index()
 }
 
-// place puts key i into the first free slot for its hash. Keys are placed in
-// their order.
-func (t *keyTable) place(i int, hash uint64) {
-	mask := len(t.slots) - 1
-	at := int(hash) & mask
-	for t.slots[at].key != 0 {
-		at = (at + 1) & mask
+// place puts a key into the first free slot for its hash.
+func (t *keyTable) place(e entry) {
+	mask := slot(len(t.slots) - 1)
+	i := slot(e.hash)
+	for t.slots[i&mask] != 0 {
+		i++
 	}
-	t.slots[at] = slot{hash: uint32(hash >> 32), key: uint32(i + 1)}
+	t.slots[i&mask] = slot(e.hash)&^mask | slot(e.index+1)
+}
+
+// index puts all keys into slots that are free.
+func (t *keyTable) index() {
+	for i := range t.n {
+		t.place(entry{i, t.hash(t.at(i))})
+	}
 }
 
 // truncate keeps the first n keys.
 func (t *keyTable) truncate(n int) {
-	if n >= len(t.ends) {
+	if n >= t.n {
 		return
 	}
-	if n == 0 {
-		clear(t.slots)
-		t.wire = t.wire[:0]
-	} else {
-		for i, s := range t.slots {
-			if int(s.key) > n {
-				t.slots[i] = slot{}
-			}
-		}
-		t.wire = t.wire[:t.ends[n-1].to]
-	}
-	t.ends = t.ends[:n]
+	t.locate(n)
+	t.n, t.spans = n, t.spans[:n]
+	t.wire = t.wire[:t.end()]
+	clear(t.slots)
+	t.index()
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/kinesis-go/kinesis/aggregation"
@@ -95,11 +96,11 @@ func (f *finished) deliver(c *callbacks) {
 		f.ticket.end()
 		return
 	}
-	f.parcel.each(func(i int, e *entry, data []byte, tags aggregation.Tags) {
-		if e.ended {
+	f.parcel.each(func(i int, e *entry, in *aggregation.Record) {
+		if e.ended() {
 			return
 		}
-		e.ended = true // first, since the callback may not return
+		e.end() // first, since the callback may not return
 		failed := f.producer.opts.Events.Failed
 		if f.verdict.reason == nil {
 			failed = nil
@@ -108,9 +109,9 @@ func (f *finished) deliver(c *callbacks) {
 			return
 		}
 		r := f.parcel.result(i, &f.verdict)
-		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data[:len(data):len(data)]}
-		if tags != (aggregation.Tags{}) {
-			r.Record.Tags = cloneTags(tags)
+		r.Record = Record{PartitionKey: e.key, ExplicitHashKey: strings.Clone(in.ExplicitHashKey), Data: in.Data[:len(in.Data):len(in.Data)]}
+		if in.Tags != (aggregation.Tags{}) {
+			r.Record.Tags = cloneTags(in.Tags)
 			r.Record.ID = idOf(slices.Collect(r.Record.Tags.All()))
 		}
 		if e.done != nil {

@@ -119,25 +119,18 @@ func (p *Producer) refile(from []*parcel, now instant) {
 	packed := make(map[*lane][]*parcel)
 	var lanes []*lane
 	for _, q := range from {
-		var memo pastMemo
-		q.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
-			if e.ended {
-				return
-			}
-			moved := *e
-			moved.past = q.past(e, &memo)
-			hash := hashKey(e.key, e.ehk)
+		q.left(func(e, moved *entry, r *aggregation.Record) {
+			hash, cost := hashKey(r), p.cost(r)
 			l := rt.lane(hash)
 			if packed[l] == nil {
 				lanes = append(lanes, l)
 			}
-			cost := p.cost(e.key, e.ehk, data, tags)
-			to := p.fileInto(l, packed, moved, data, tags, hash, cost, min(q.due, now))
+			to := p.fileInto(l, packed, moved, r, hash, cost, min(q.due, now))
 			to.born = min(to.born, q.born)
 			to.adopt(q.tickets)
-			q.share.Transfer(l.share, cost)
+			q.lane.share.Transfer(&l.share, cost)
 			q.cost -= cost
-			e.ended = true
+			e.end()
 		})
 		p.drop(q)
 	}
@@ -148,16 +141,16 @@ func (p *Producer) refile(from []*parcel, now instant) {
 }
 
 // fileInto adds a record to the last of a lane's packed parcels, or to a new one.
-func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64, due instant) *parcel {
-	wrapped, alone := l.packs(&e, tags)
+func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64, due instant) *parcel {
+	wrapped, alone := l.packs(e, r)
 	if n := len(packed[l]); n > 0 && !alone {
 		to := packed[l][n-1]
-		if !to.alone && len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, data, tags, hash, cost) {
+		if !to.alone && len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, r, hash, cost) {
 			return to
 		}
 	}
 	to := p.newParcel(l, due, wrapped)
-	to.add(e, data, tags, hash, cost)
+	to.add(e, r, hash, cost)
 	to.alone = alone
 	packed[l] = append(packed[l], to)
 	return to

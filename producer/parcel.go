@@ -4,11 +4,11 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/kinesis-go/kinesis/aggregation"
-	"github.com/kinesis-go/kinesis/internal/budget"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 )
 
@@ -37,7 +37,7 @@ func (t instant) after(d time.Duration) instant {
 // goroutine.
 type parcel struct {
 	// What every Put touches stands together.
-	enc     *aggregation.Encoder // nil for a single record, whose data is in bare
+	enc     *aggregation.Encoder // nil for a single record, which is in bare, ehk and tags
 	entries []entry
 	cost    int64   // charged to share
 	payload int     // bytes of data of the records that have no result
@@ -50,11 +50,10 @@ type parcel struct {
 
 	max  int // size enc was made for
 	bare []byte
+	ehk  string           // of a single record
 	tags aggregation.Tags // of a single record, in case it comes to be aggregated
 	hash shardmap.HashKey // of the first record; decides where all of it goes
-
-	lane  *lane
-	share *budget.Share
+	lane *lane
 
 	born instant // the first Put of its records
 	due  instant // when it should be on its way
@@ -77,15 +76,21 @@ type parcel struct {
 // A landing is where a parcel was stored.
 type landing struct{ shard, seq string }
 
-// An entry is what a producer keeps of a record beside its bytes.
+// An entry is what a producer keeps of a record beside its bytes. Its size
+// counts: it is written by each Put.
 type entry struct {
-	key, ehk string
-	done     func(Result)
-	wait     *waiter
-	expires  instant
-	past     *history // nil as long as the record stays in its first parcel
-	ended    bool     // its result has been given
+	key     string
+	done    func(Result)
+	wait    *waiter
+	expires instant  // or ended
+	past    *history // nil as long as the record stays in its first parcel
 }
+
+// ended is when a record expires that has its result.
+const ended instant = -1
+
+func (e *entry) ended() bool { return e.expires == ended }
+func (e *entry) end()        { e.expires = ended }
 
 // A history is what happened to a record in parcels it has left.
 type history struct {
@@ -121,11 +126,11 @@ func (t *ticket) end() {
 }
 
 // add writes a record into the parcel and reports whether it fitted. A first
-// record always fits.
-func (p *parcel) add(e entry, data []byte, tags aggregation.Tags, hash shardmap.HashKey, cost int64) bool {
+// record always fits. The record is r, of which e keeps what is the caller's.
+func (p *parcel) add(e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64) bool {
 	if p.enc == nil {
-		p.bare, p.tags = append(p.bare[:0], data...), cloneTags(tags)
-	} else if err := p.enc.Append(aggregation.Record{PartitionKey: e.key, ExplicitHashKey: e.ehk, Data: data, Tags: tags}); err != nil {
+		p.bare, p.ehk, p.tags = append(p.bare[:0], r.Data...), strings.Clone(r.ExplicitHashKey), cloneTags(r.Tags)
+	} else if err := p.enc.Append(*r); err != nil {
 		if errors.Is(err, aggregation.ErrFull) {
 			return false
 		}
@@ -135,11 +140,11 @@ func (p *parcel) add(e entry, data []byte, tags aggregation.Tags, hash shardmap.
 	if len(p.entries) == 0 {
 		p.hash = hash
 	}
-	p.entries = append(p.entries, e)
+	p.entries = append(p.entries, *e)
 	p.cost += cost
-	p.payload += len(data)
+	p.payload += len(r.Data)
 	p.moved = p.moved || e.past != nil
-	p.wrap = p.wrap || tags != (aggregation.Tags{})
+	p.wrap = p.wrap || r.Tags != (aggregation.Tags{})
 	p.expires = min(p.expires, e.expires)
 	p.waits = p.waits || e.wait != nil
 	p.calls = p.calls || e.done != nil
@@ -197,8 +202,8 @@ func (p *parcel) seal() ([]byte, error) {
 // something, since the partition key of an aggregate has no meaning and the KPL
 // sends one with single records too.
 func (p *parcel) explicitHashKey() *string {
-	if p.single() && p.entries[0].ehk != "" {
-		return &p.entries[0].ehk
+	if p.ehk != "" {
+		return &p.ehk
 	}
 	if p.hashText == "" {
 		p.hashText = p.hash.String()
@@ -206,25 +211,36 @@ func (p *parcel) explicitHashKey() *string {
 	return &p.hashText
 }
 
-// each calls f with every record, its data and its tags, in order.
-func (p *parcel) each(f func(i int, e *entry, data []byte, tags aggregation.Tags)) {
+// each calls f with every record in order, in the parcel's memory.
+func (p *parcel) each(f func(i int, e *entry, r *aggregation.Record)) {
 	if p.enc == nil {
-		f(0, &p.entries[0], p.bare, p.tags)
+		e := &p.entries[0]
+		f(0, e, &aggregation.Record{PartitionKey: e.key, ExplicitHashKey: p.ehk, Data: p.bare, Tags: p.tags})
 		return
 	}
 	for i, r := range p.enc.Records() {
-		f(i, &p.entries[i], r.Data, r.Tags)
+		f(i, &p.entries[i], &r)
 	}
 }
 
-// within reports whether every record of the parcel hashes into r.
-func (p *parcel) within(r shardmap.Range) bool {
-	for i := range p.entries {
-		if !r.Contains(hashKey(p.entries[i].key, p.entries[i].ehk)) {
-			return false
+// left calls f with every record that has no result, in order, and with what an
+// entry of it in another parcel would be.
+func (p *parcel) left(f func(e *entry, moved *entry, r *aggregation.Record)) {
+	var memo pastMemo
+	p.each(func(_ int, e *entry, r *aggregation.Record) {
+		if !e.ended() {
+			moved := *e
+			moved.past = p.past(e, &memo)
+			f(e, &moved, r)
 		}
-	}
-	return true
+	})
+}
+
+// within reports whether every record of the parcel hashes into a range.
+func (p *parcel) within(shard shardmap.Range) bool {
+	in := true
+	p.each(func(_ int, _ *entry, r *aggregation.Record) { in = in && shard.Contains(hashKey(r)) })
+	return in
 }
 
 // tried notes an attempt.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/internal/budget"
 	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
@@ -197,8 +198,9 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 	if err != nil {
 		return err
 	}
-	cost := p.cost(r.PartitionKey, r.ExplicitHashKey, r.Data, tags)
-	e := entry{key: r.PartitionKey, ehk: r.ExplicitHashKey, done: done, wait: w}
+	ar := aggregation.Record{PartitionKey: r.PartitionKey, ExplicitHashKey: r.ExplicitHashKey, Data: r.Data, Tags: tags}
+	e := entry{key: r.PartitionKey, done: done, wait: w}
+	cost := p.cost(&ar)
 	for {
 		l := rt.lane(hash)
 		if !l.share.TryAcquire(cost) {
@@ -210,7 +212,7 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 				continue
 			}
 		}
-		state, look := l.put(p, e, r.Data, tags, hash, cost)
+		state, look := l.put(p, &e, &ar, hash, cost)
 		if look {
 			p.signal(l)
 		}

@@ -110,8 +110,8 @@ const (
 )
 
 // cost is what a record is charged.
-func (p *Producer) cost(partitionKey, explicitHashKey string, data []byte, tags aggregation.Tags) int64 {
-	n := int64(len(partitionKey)+len(explicitHashKey)+len(data)) + tagBytes(tags)
+func (p *Producer) cost(r *aggregation.Record) int64 {
+	n := int64(len(r.PartitionKey)+len(r.ExplicitHashKey)+len(r.Data)) + tagBytes(r.Tags)
 	if p.opts.Aggregate {
 		return n + aggregatedOverhead
 	}
@@ -119,13 +119,13 @@ func (p *Producer) cost(partitionKey, explicitHashKey string, data []byte, tags 
 }
 
 // hashKey returns the hash key that decides the shard of a checked record.
-func hashKey(partitionKey, explicitHashKey string) shardmap.HashKey {
-	if explicitHashKey != "" {
-		if k, err := shardmap.ParseHashKey(explicitHashKey); err == nil {
+func hashKey(r *aggregation.Record) shardmap.HashKey {
+	if r.ExplicitHashKey != "" {
+		if k, err := shardmap.ParseHashKey(r.ExplicitHashKey); err == nil {
 			return k
 		}
 	}
-	return shardmap.HashOf(partitionKey)
+	return shardmap.HashOf(r.PartitionKey)
 }
 
 const maxKeyCharacters = 256

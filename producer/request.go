@@ -189,17 +189,11 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 	rest := p.newParcel(q.lane, q.due, q.enc != nil)
 	rest.adopt(q.tickets)
 	rest.born = q.born
-	var memo pastMemo
-	q.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
-		if e.ended {
-			return
-		}
-		moved := *e
-		moved.past = q.past(e, &memo)
-		cost := p.cost(e.key, e.ehk, data, tags)
-		rest.add(moved, data, tags, hashKey(e.key, e.ehk), cost)
+	q.left(func(e, moved *entry, r *aggregation.Record) {
+		cost := p.cost(r)
+		rest.add(moved, r, hashKey(r), cost)
 		q.cost -= cost
-		e.ended = true
+		e.end()
 	})
 	p.drop(q)
 	return rest
@@ -213,19 +207,14 @@ func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
 	dead := p.newParcel(q.lane, now, q.enc != nil)
 	dead.adopt(q.tickets) // whose Flush waits for these callbacks too
 	q.expires = never
-	var memo pastMemo
-	q.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
-		switch {
-		case e.ended:
-		case e.expires > cut:
+	q.left(func(e, moved *entry, r *aggregation.Record) {
+		if e.expires > cut {
 			q.expires = min(q.expires, e.expires)
-		default:
-			moved := *e
-			moved.past = q.past(e, &memo)
-			dead.add(moved, data, tags, q.hash, 0)
-			e.ended = true
-			q.payload -= len(data)
+			return
 		}
+		dead.add(moved, r, q.hash, 0)
+		e.end()
+		q.payload -= len(r.Data)
 	})
 	p.finish(dead, &verdict{reason: ErrExpired, unknown: unknown})
 }

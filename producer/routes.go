@@ -83,19 +83,15 @@ func (p *Producer) aggregates(kind laneKind) bool {
 
 func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 	l := &lane{
+		backlog:   &backlog{openDue: never, openExp: never, queueExp: never, wake: never, index: -1},
 		kind:      kind,
 		shard:     shard,
 		aggregate: p.aggregates(kind),
 		max:       p.aggregateBytes(f),
 		limit:     f.maxRecord - len(aggregation.OuterPartitionKey),
-		share:     p.budget.Share(),
 		tally:     new(tally),
-		openDue:   never,
-		openExp:   never,
-		queueExp:  never,
-		wake:      never,
-		index:     -1,
 	}
+	p.budget.Open(&l.share)
 	if p.state != running {
 		l.state = laneClosed
 	}
@@ -166,25 +162,18 @@ func (p *Producer) reroute(next *routes, now instant) {
 // repack moves the records of a parcel that is in no queue to the lanes of a
 // table, and ends the parcel.
 func (p *Producer) repack(from *parcel, now instant, rt *routes) {
-	var memo pastMemo
 	due := min(from.due, now.after(p.opts.RecordMaxBufferedTime))
-	from.each(func(_ int, e *entry, data []byte, tags aggregation.Tags) {
-		if e.ended {
-			return
-		}
-		moved := *e
-		moved.past = from.past(e, &memo)
-		hash := hashKey(e.key, e.ehk)
-		cost := p.cost(e.key, e.ehk, data, tags)
+	from.left(func(e, moved *entry, r *aggregation.Record) {
+		hash, cost := hashKey(r), p.cost(r)
 		l := rt.lane(hash)
 		l.mu.Lock()
-		_, to := l.add(p, moved, data, tags, hash, cost, now, due)
+		_, to := l.add(p, moved, r, hash, cost, now, due)
 		to.due, to.born = min(to.due, due), min(to.born, from.born)
 		l.mu.Unlock()
-		from.share.Transfer(to.share, cost)
+		from.lane.share.Transfer(&l.share, cost)
 		from.cost -= cost
 		to.adopt(from.tickets)
-		e.ended = true
+		e.end()
 		p.poke(l)
 	})
 	p.drop(from)

@@ -101,7 +101,7 @@ func (p *Producer) input(r *request) (*kinesis.PutRecordsInput, error) {
 		}
 		// A stream that spreads records itself ignores hash keys: only what the
 		// caller gave is sent there.
-		if q.lane.kind != spreadLane || q.entries[0].ehk != "" {
+		if q.lane.kind != spreadLane || q.ehk != "" {
 			e.ExplicitHashKey = q.explicitHashKey()
 		}
 	}

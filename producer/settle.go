@@ -275,7 +275,7 @@ func (p *Producer) finish(q *parcel, v *verdict) {
 	var ended [3]int64
 	for i := range q.entries {
 		e := &q.entries[i]
-		if e.ended {
+		if e.ended() {
 			continue
 		}
 		outcome := Stored
@@ -313,7 +313,7 @@ func (p *Producer) newParcel(l *lane, due instant, aggregate bool) *parcel {
 			q.enc = aggregation.NewEncoder(l.max)
 		}
 	}
-	q.lane, q.share = l, l.share
+	q.lane = l
 	q.born, q.due, q.expires = p.now(), due, never
 	return q
 }
@@ -322,7 +322,7 @@ func (p *Producer) newParcel(l *lane, due instant, aggregate bool) *parcel {
 // what is left of its charge is given back, and its memory is used again.
 func (p *Producer) drop(q *parcel) {
 	if q.cost != 0 {
-		q.share.Release(q.cost)
+		q.lane.share.Release(q.cost)
 		p.counts.released.Add(q.cost)
 	}
 	for _, t := range q.tickets {

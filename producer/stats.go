@@ -121,7 +121,7 @@ func (p *Producer) countStart(q *parcel, now instant) {
 	again := int64(0)
 	for i := range q.entries {
 		e := &q.entries[i]
-		if !e.ended && (q.attempts.total > 0 || e.past != nil && e.past.attempts.total > 0) {
+		if !e.ended() && (q.attempts.total > 0 || e.past != nil && e.past.attempts.total > 0) {
 			again++
 		}
 	}
@@ -134,7 +134,7 @@ func (p *Producer) countStart(q *parcel, now instant) {
 func (p *Producer) countRepeats(q *parcel) {
 	n := int64(0)
 	for i := range q.entries {
-		if !q.entries[i].ended {
+		if !q.entries[i].ended() {
 			n++
 		}
 	}

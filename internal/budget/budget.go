@@ -87,27 +87,30 @@ func (b *Budget) Used() int64 {
 	return used
 }
 
-// Share returns a new Share. Close it when its shard is gone.
-func (b *Budget) Share() *Share {
-	s := &Share{b: b}
+// Open makes s, a zero Share, one of the Budget's. Close it when its shard is
+// gone.
+func (b *Budget) Open(s *Share) {
+	s.b = b
 	b.mu.Lock()
 	b.shares[s] = struct{}{}
 	b.mu.Unlock()
 	b.open.Add(1)
-	return s
 }
 
-// A Share is one shard's access to a Budget. It is safe for concurrent use.
+// A Share is one shard's access to a Budget. It is safe for concurrent use, and
+// may not be copied after [Budget.Open].
 type Share struct {
-	b      *Budget
-	spare  atomic.Int64 // drawn and not in use
-	drawn  atomic.Int64
-	queued atomic.Int64 // len(queue), for those who do not hold mu
-
+	b        *Budget
+	drawn    atomic.Int64
 	released atomic.Int64 // while others waited, since the first of them
 	closed   atomic.Bool  // written with b.mu held
 
 	queue []*waiter // small requests, first come first; guarded by b.mu
+
+	// What every TryAcquire needs stands at the end, beside what the owner of the
+	// Share may have of that kind.
+	queued atomic.Int64 // len(queue), for those who do not hold mu
+	spare  atomic.Int64 // drawn and not in use
 }
 
 type waiter struct {

@@ -11,10 +11,16 @@ import (
 	"time"
 )
 
+func open(b *Budget) *Share {
+	s := new(Share)
+	b.Open(s)
+	return s
+}
+
 func TestAcquireAndRelease(t *testing.T) {
 	t.Parallel()
 	b := New(1 << 20)
-	s := b.Share()
+	s := open(b)
 	if err := s.Acquire(t.Context(), 1<<20); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +41,7 @@ func TestAcquireAndRelease(t *testing.T) {
 
 func TestTooLargeIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	s := New(1000).Share()
+	s := open(New(1000))
 	var tooLarge *TooLargeError
 	if err := s.Acquire(t.Context(), 1001); !errors.As(err, &tooLarge) || *tooLarge != (TooLargeError{1001, 1000}) {
 		t.Errorf("Acquire(1001 of 1000) = %v", err)
@@ -47,11 +53,11 @@ func TestPortionsOfIdleSharesAreUsable(t *testing.T) {
 	t.Parallel()
 	b := New(1 << 20)
 	for range 100 {
-		s := b.Share()
+		s := open(b)
 		s.TryAcquire(1)
 		s.Release(1)
 	}
-	if !b.Share().TryAcquire(1 << 20) {
+	if !open(b).TryAcquire(1 << 20) {
 		t.Errorf("an unused budget refuses its whole: %d free", b.free.Load())
 	}
 }
@@ -60,7 +66,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := New(1000)
-		s := b.Share()
+		s := open(b)
 		s.TryAcquire(1000)
 		var order []int
 		var mu sync.Mutex
@@ -97,7 +103,7 @@ func TestContextEndsAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := New(1 << 20)
-		s := b.Share()
+		s := open(b)
 		s.TryAcquire(1 << 20)
 		for _, n := range []int64{100, 1 << 18} {
 			cause := errors.New("enough")
@@ -119,7 +125,7 @@ func TestHotShareLeavesRoom(t *testing.T) {
 	t.Parallel()
 	const total = 64 << 20
 	b := New(total)
-	hot, cold := b.Share(), b.Share()
+	hot, cold := open(b), open(b)
 	taken := 0
 	for hot.TryAcquire(1 << 10) {
 		taken += 1 << 10
@@ -134,7 +140,7 @@ func TestHotShareLeavesRoom(t *testing.T) {
 	if n < total/16 {
 		t.Errorf("beside a hot share another got %d of %d", n, total)
 	}
-	late := b.Share()
+	late := open(b)
 	if !late.TryAcquire(1 << 10) {
 		t.Error("beside two hot shares a third got nothing")
 	}
@@ -146,7 +152,7 @@ func TestLargeAndSmallShareWhatIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const total = 16 << 20
 		b := New(total)
-		s := b.Share()
+		s := open(b)
 		var wg sync.WaitGroup
 		var small atomic.Int64
 		ctx, cancel := context.WithCancel(t.Context())
@@ -161,7 +167,7 @@ func TestLargeAndSmallShareWhatIsReleased(t *testing.T) {
 		}
 		for range 3 {
 			time.Sleep(100 * time.Millisecond)
-			large := b.Share()
+			large := open(b)
 			before, start := small.Load(), time.Now()
 			if err := large.Acquire(ctx, 10<<20); err != nil {
 				t.Fatal(err)
@@ -189,7 +195,7 @@ func TestLargeLeavesSomethingInCirculation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const total = 64 << 20
 		b := New(total)
-		stuck, s := b.Share(), b.Share()
+		stuck, s := open(b), open(b)
 		var held int64
 		for stuck.TryAcquire(1 << 10) {
 			held += 1 << 10
@@ -197,7 +203,7 @@ func TestLargeLeavesSomethingInCirculation(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if large := b.Share(); large.Acquire(ctx, 10<<20) == nil {
+			if large := open(b); large.Acquire(ctx, 10<<20) == nil {
 				large.Release(10 << 20)
 			}
 		})
@@ -226,7 +232,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := New(1 << 20)
-		s := b.Share()
+		s := open(b)
 		s.TryAcquire(1 << 20)
 		errs := make(chan error, 2)
 		for _, n := range []int64{10, 1 << 19} {
@@ -244,7 +250,7 @@ func TestCloseEndsWaits(t *testing.T) {
 			t.Errorf("Acquire of a closed share = %v, want ErrClosed", err)
 		}
 		s.Release(1 << 20)
-		if !b.Share().TryAcquire(1 << 20) {
+		if !open(b).TryAcquire(1 << 20) {
 			t.Error("what a closed share released is not free")
 		}
 	})
@@ -253,7 +259,7 @@ func TestCloseEndsWaits(t *testing.T) {
 func TestTransferMovesUse(t *testing.T) {
 	t.Parallel()
 	b := New(1000)
-	from, to := b.Share(), b.Share()
+	from, to := open(b), open(b)
 	from.TryAcquire(600)
 	from.Transfer(to, 600)
 	from.Close()
@@ -267,9 +273,9 @@ func TestTransferMovesUse(t *testing.T) {
 func TestChargeIsRepaid(t *testing.T) {
 	t.Parallel()
 	b := New(1000)
-	s := b.Share()
+	s := open(b)
 	s.Charge(1500)
-	if s.TryAcquire(1) || b.Share().TryAcquire(1) {
+	if s.TryAcquire(1) || open(b).TryAcquire(1) {
 		t.Error("a budget in debt gave something")
 	}
 	s.Release(1500)
@@ -289,7 +295,7 @@ func TestNothingIsLostUnderStress(t *testing.T) {
 			var used, high atomic.Int64
 			var wg sync.WaitGroup
 			for range 8 {
-				s := b.Share()
+				s := open(b)
 				var users sync.WaitGroup
 				for u := range uint64(4) {
 					users.Go(func() {
@@ -328,7 +334,7 @@ func TestNothingIsLostUnderStress(t *testing.T) {
 
 func BenchmarkShare(b *testing.B) {
 	b.Run("uncontended", func(b *testing.B) {
-		s := New(64 << 20).Share()
+		s := open(New(64 << 20))
 		b.ReportAllocs()
 		for b.Loop() {
 			s.TryAcquire(128)
@@ -339,7 +345,7 @@ func BenchmarkShare(b *testing.B) {
 		bud := New(64 << 20)
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
-			s := bud.Share()
+			s := open(bud)
 			for pb.Next() {
 				s.TryAcquire(128)
 				s.Release(128)
@@ -347,7 +353,7 @@ func BenchmarkShare(b *testing.B) {
 		})
 	})
 	b.Run("one-for-all", func(b *testing.B) {
-		s := New(64 << 20).Share()
+		s := open(New(64 << 20))
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {

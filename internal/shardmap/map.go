@@ -15,7 +15,8 @@ type Shard struct {
 // A Map finds the open shard of a hash key. It is immutable; a reshard makes a
 // new one.
 type Map struct {
-	shards []Shard // sorted by Range.Start, tiling the ring
+	shards []Shard  // sorted by Range.Start, tiling the ring
+	starts []uint64 // their Range.Start.Hi, close together
 }
 
 // New builds a map from a stream's open shards, in any order. It fails unless
@@ -38,7 +39,11 @@ func New(shards []Shard) (*Map, error) {
 	if next != (HashKey{}) || len(s) == 0 {
 		return nil, fmt.Errorf("shard map: no shard holds hash keys %v to %v", next, MaxHashKey)
 	}
-	return &Map{s}, nil
+	m := &Map{s, make([]uint64, len(s))}
+	for i := range s {
+		m.starts[i] = s[i].Range.Start.Hi
+	}
+	return m, nil
 }
 
 // Len returns the number of shards.
@@ -52,8 +57,9 @@ func (m *Map) Index(k HashKey) int {
 	// Most streams have shards of one width, and then it is known where to look.
 	// A search costs ten times as much among a thousand, since its branches cannot
 	// be foretold.
-	if guess, _ := bits.Mul64(k.Hi, uint64(len(m.shards))); m.shards[guess].Range.Contains(k) {
-		return int(guess)
+	i, _ := bits.Mul64(k.Hi, uint64(len(m.starts)))
+	if m.starts[i] < k.Hi && (i+1 == uint64(len(m.starts)) || k.Hi < m.starts[i+1]) {
+		return int(i)
 	}
 	lo, hi := 0, len(m.shards)-1
 	for lo < hi {
