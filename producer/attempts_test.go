@@ -36,3 +36,42 @@ func TestAttemptsAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// Attempts that a result does not keep were told as they happened, with their
+// codes.
+func TestEventsTellEveryAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const calls, entries = 20, 30
+		var requests []producer.RequestInfo
+		var attempts []producer.EntryInfo
+		w := newWorld(t, 1, func(o *producer.Options) {
+			o.RecordTTL = time.Hour
+			o.Events.Request = func(r producer.RequestInfo) { requests = append(requests, r) } // one call at a time
+			o.Events.Entry = func(e producer.EntryInfo) { attempts = append(attempts, e) }
+		})
+		w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Error: kinesistest.ServiceUnavailable, Times: calls})
+		w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Error: kinesistest.Throttled, Times: entries, Entries: func(int, string, string) bool { return true }})
+		res, err := w.Put(t.Context(), producer.Record{PartitionKey: "k"})
+		if w.close(); err != nil || len(res.Attempts) != 32 {
+			t.Fatalf("Put = %d attempts kept, %v", len(res.Attempts), err)
+		}
+		if len(requests) != calls+entries+1 || len(attempts) != entries+1 {
+			t.Fatalf("%d calls and %d answers for the record were told, want %d and %d", len(requests), len(attempts), calls+entries+1, entries+1)
+		}
+		for i, r := range requests {
+			if (i < calls) != (r.Err != nil) || r.Start.IsZero() {
+				t.Errorf("call %d was told as %+v", i, r)
+			}
+		}
+		for i, e := range attempts {
+			want := "ProvisionedThroughputExceededException"
+			if i == entries {
+				want = ""
+			}
+			if e.Code != want || e.Attempt != calls+1+i {
+				t.Errorf("answer %d was told as %+v, want attempt %d with code %q", i, e, calls+1+i, want)
+			}
+		}
+	})
+}

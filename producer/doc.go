@@ -112,11 +112,14 @@
 // runs, and every record that was accepted has its result. Until the first map
 // of the shards has come, records wait for it; if it cannot be had, for example
 // because the permission kinesis:ListShards is missing, they are sent one by one,
-// since a reader could not use aggregates that are packed without it.
+// since a reader could not use aggregates that are packed without it. Then, as on
+// an AUTO stream, the pace is that of all shards together, and one that throttles
+// slows all records down.
 //
 // The permissions needed are kinesis:PutRecords, kinesis:ListShards and
 // kinesis:DescribeStreamSummary. Without the last, records are taken to be at
-// most 1 MiB and distributed by partition key.
+// most 1 MiB and distributed by partition key, and without the last two nothing
+// is paced: records that are throttled are tried again with a back-off, no more.
 //
 // # Tuning
 //

@@ -48,18 +48,19 @@ const climbing = time.Second
 type lane struct {
 	*backlog
 
-	shard shardmap.Shard // zero unless kind is shardLane
-	max   int            // bytes of an aggregate
-	limit int            // bytes of an aggregate that the stream takes
-	tally *tally
-	pace  atomic.Uint64 // for ShardStats: bits of the part of the shard's limits that is used
-	next  *lane         // in Producer.ready, while signalled
+	shard  shardmap.Shard // zero unless kind is shardLane
+	shards int            // that it leads to; 0 if not known
+	max    int            // bytes of an aggregate
+	limit  int            // bytes of an aggregate that the stream takes
+	tally  *tally
+	pace   atomic.Uint64 // for ShardStats: bits of the part of the shard's limits that is used
+	next   *lane         // in Producer.ready, while signalled
 
 	sealed []*parcel // full; the flusher moves them to its queue; guarded by mu
 
 	// What every Put touches is in one cache line, from the end of share on: among
 	// a thousand shards no lane stays in the processor's caches.
-	_     [16]byte
+	_     [8]byte
 	share budget.Share
 
 	kind      laneKind
@@ -295,7 +296,7 @@ func (l *lane) firstSize() int {
 func (l *lane) wait(pr *Producer, now instant, n int) time.Duration {
 	t := pr.time(now)
 	share := l.part.At(t)
-	bytes, records := pr.rates(share)
+	bytes, records := pr.rates(l, share)
 	l.pace.Store(math.Float64bits(share * float64(pr.opts.RateLimit) / 100))
 	l.bytes.SetRate(t, bytes, bytes)
 	l.records.SetRate(t, records, max(1, records))

@@ -105,6 +105,9 @@ func (p *Producer) loaded(l loaded, now instant) {
 		shards = l.shards
 		p.remember(l.seen)
 	}
+	if shards != nil && !l.facts.auto {
+		l.facts.open = 0 // the map knows better
+	}
 	changed := l.facts != old.facts || !l.facts.auto && !sameShards(shards, old.shards)
 	if changed {
 		p.distrust = false
@@ -265,6 +268,7 @@ func (p *Producer) describeStream(ctx context.Context, old facts) (facts, error)
 		known:     true,
 		auto:      s.RecordDistributionStrategy == types.RecordDistributionStrategyAuto,
 		maxRecord: defaultRecordBytes,
+		open:      int(aws.ToInt32(s.OpenShardCount)),
 	}
 	if kib := aws.ToInt32(s.MaxRecordSizeInKiB); kib > 0 {
 		f.maxRecord = min(int(kib)<<10, maxRecordBytes)

@@ -52,8 +52,10 @@ type Options struct {
 	CollectionMaxRecords int
 
 	// CollectionMaxBytes bounds the data and partition keys in one PutRecords
-	// call. A larger record goes alone. Default 5 MiB, which every server takes;
-	// 51,200 to 10 MiB, the AWS limit. (KPL: CollectionMaxSize)
+	// call. A larger record goes alone. Default 5 MiB, as the KPL's: Kinesis takes
+	// twice that since October 2025, but not every server that stands in for it,
+	// and a larger call saves little and has more to send again if it gets no
+	// answer. 51,200 to 10 MiB, the AWS limit. (KPL: CollectionMaxSize)
 	CollectionMaxBytes int
 
 	// Ordered keeps the records of each partition key in the order of their
@@ -89,7 +91,9 @@ type Options struct {
 
 	// RateLimit is how much of a shard's write limits (1 MiB and 1,000 records
 	// a second, partition keys included) this producer uses, in percent, a
-	// hundredth of it less to let others in. 0 turns pacing off, for a server
+	// hundredth of it less to let others in. Where records are not meant for one
+	// shard, while none is known and on AUTO streams, it is a part of the limits of
+	// all shards together. 0 turns pacing off, for a server
 	// without limits. Default 100; 0 to 1,000,000.
 	RateLimit int
 

@@ -91,6 +91,31 @@ func saturate(t *testing.T, ps []*producer.Producer, size int, d time.Duration) 
 	return stats
 }
 
+// Where no map can be had the number of the shards is enough for a pace: what is
+// put too fast for all of them together does not come as a storm of records that
+// are throttled and tried again.
+func TestPaceWithoutAMap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, func(o *producer.Options) { o.RecordTTL = time.Hour })
+		w.srv.Inject(kinesistest.Fault{Operation: "ListShards", Error: &kinesistest.Error{Status: 400, Code: "AccessDeniedException"}})
+		const records = 12_000
+		w.sendMany(records)
+		w.close()
+		if o := w.check(); o[producer.Stored] != records {
+			t.Fatalf("outcomes %v", o)
+		}
+		s, took := w.Stats(), time.Duration(0)
+		for _, d := range w.took {
+			took = max(took, d)
+		}
+		t.Logf("%d throttled, %d calls in %v", s.Throttled, s.Requests, took)
+		if s.Throttled > records/4 || took > 10*time.Second {
+			t.Errorf("%d of %d records were throttled in %v", s.Throttled, records, took)
+		}
+	})
+}
+
 // A producer that uses the whole of a shard lets another one in, even where
 // every call takes the same time and no chance opens a gap.
 func TestLateProducerGetsItsPart(t *testing.T) {

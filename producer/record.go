@@ -92,8 +92,9 @@ type Result struct {
 	Sub int
 
 	// Attempts are the calls that carried the record, in their order; of more than
-	// 32 the first 8 and the latest 24, while a [PutError] counts all. Several
-	// results share the slice: do not change it.
+	// 32 the first 8 and the latest 24, so that an outage costs no memory. A
+	// [PutError] counts all of them, and Events.Request and Events.Entry are told
+	// of each when it happens. Several results share the slice: do not change it.
 	Attempts []Attempt
 
 	// Err is nil if the record was stored, and else a [*PutError].

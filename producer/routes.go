@@ -24,6 +24,7 @@ type facts struct {
 	known     bool // the service was asked, whatever it said
 	auto      bool // the stream spreads records itself
 	maxRecord int  // bytes of data and partition key
+	open      int  // open shards, where lanes are not shards; 0 if nobody has told
 }
 
 // lane returns the lane of a hash key.
@@ -90,17 +91,19 @@ func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 		max:       p.aggregateBytes(f),
 		limit:     f.maxRecord - len(aggregation.OuterPartitionKey),
 		tally:     new(tally),
+		shards:    f.open,
 	}
 	p.budget.Open(&l.share)
 	if p.state != running {
 		l.state = laneClosed
 	}
 	if kind == shardLane {
+		l.shards = 1
 		l.pace.Store(math.Float64bits(float64(p.opts.RateLimit) / 100))
-		bytes, records := p.rates(1)
-		l.bytes = pace.NewBucket(bytes, bytes)
-		l.records = pace.NewBucket(records, max(1, records))
 	}
+	bytes, records := p.rates(l, 1)
+	l.bytes = pace.NewBucket(bytes, bytes)
+	l.records = pace.NewBucket(records, max(1, records))
 	return l
 }
 
@@ -109,10 +112,11 @@ func (p *Producer) newLane(kind laneKind, shard shardmap.Shard, f facts) *lane {
 // parcel fits, and would never be throttled and learn of it.
 const elbowRoom = 0.01
 
-// rates returns how many bytes and records a second a producer gives itself that
-// uses a share of what it may.
-func (p *Producer) rates(share float64) (bytes, records float64) {
-	share *= float64(p.opts.RateLimit) / 100 * (1 - elbowRoom)
+// rates returns how many bytes and records a second a producer gives itself in a
+// lane if it uses a share of what it may: 0, which is no limit, if nobody knows
+// how many shards the lane leads to.
+func (p *Producer) rates(l *lane, share float64) (bytes, records float64) {
+	share *= float64(l.shards*p.opts.RateLimit) / 100 * (1 - elbowRoom)
 	return shardBytesPerSecond * share, shardRecordsPerSecond * share
 }
 

@@ -14,19 +14,24 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/internal/sim"
 	"github.com/kinesis-go/kinesis/kinesistest"
 	"github.com/kinesis-go/kinesis/producer"
 )
 
-// A simulation is one or two producers on a stream, each fed by several
-// goroutines in every way there is, while everything goes wrong that the seed
-// says. After the chaos all heals and the producers must work again, unless they
+// A simulation is one to three producers on a stream, with buffers of their own
+// or one together, each fed by several goroutines in every way there is, while
+// everything goes wrong that the seed says. After the chaos all heals and the producers must work again, unless they
 // were closed in the middle of it.
 type simulation struct {
 	*sim.World
 	ledger    *sim.Ledger
+	budget    *producer.Budget // of all producers; nil if each has its own
 	producers []*simProducer
+
+	mu  sync.Mutex
+	ids map[string]string // the record ID that a result told, by the name in its data
 }
 
 type simProducer struct {
@@ -53,9 +58,12 @@ func simulate(t *testing.T, seed sim.Seed) *sim.World {
 	})
 	w.Latency = sim.Pick(seed, "latency", 2*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond)
 	w.CreateStream(stream, sim.Pick(seed, "shards", 1, 2, 4, 9))
-	s := &simulation{World: w, ledger: sim.NewLedger()}
+	s := &simulation{World: w, ledger: sim.NewLedger(), ids: make(map[string]string)}
 	s.ledger.Ordered = sim.Pick(seed, "ordered", false, false, true)
-	for i := range sim.Pick(seed, "producers", 1, 1, 2) {
+	if total := sim.Pick(seed, "budget", 0, 0, 64<<10, 1<<20); total > 0 {
+		s.budget = producer.NewBudget(int64(total))
+	}
+	for i := range sim.Pick(seed, "producers", 1, 1, 2, 3) {
 		s.start(fmt.Sprint("p", i))
 	}
 	var closes sync.WaitGroup
@@ -87,7 +95,9 @@ func simulate(t *testing.T, seed sim.Seed) *sim.World {
 	for _, p := range s.producers {
 		s.ledger.Resent(p.Stats().Misplaced)
 	}
-	w.Check(s.ledger.Check(w.Truth(stream)))
+	truth := w.Truth(stream)
+	w.Check(s.ledger.Check(truth))
+	s.checkTags(truth)
 	s.checkStats()
 	s.checkSilence()
 	return w
@@ -105,10 +115,12 @@ func (s *simulation) start(name string) {
 		o.AggregationMaxBytes = int(p.pick("aggregation bytes", 64, 1000, 51_200))
 		o.CollectionMaxRecords = int(p.pick("collection", 1, 10, 500))
 		o.MaxBufferedBytes = int64(p.pick("buffer", 64<<10, 64<<10, 64<<20))
+		o.Budget = s.budget
 		o.MaxInFlight = int(p.pick("in flight", 1, 3, 32))
 		o.RateLimit = int(p.pick("rate", 0, 50, 100))
+		o.RecordIDs = p.pick("ids", 0, 0, 1) == 1
 		p.opts = *o
-		p.opts.Logger = nil // its address would be another in each trace
+		p.opts.Logger, p.opts.Budget = nil, nil // their addresses would be others in each trace
 	})
 	if err != nil {
 		s.Fatal(err)
@@ -135,22 +147,80 @@ func (p *simProducer) pick(what string, values ...int) time.Duration {
 // producer is closed.
 func (p *simProducer) putAll(who string, records int) {
 	seed := p.sim.Seed
+	var many []producer.Record
 	for n := range records {
 		time.Sleep(seed.Duration(0, 2*simLength/time.Duration(records), who, "gap", uint64(n)))
+		id := fmt.Sprint(who, ".", n)
 		key := fmt.Sprint(who, ".", seed.IntN(7, who, "key", uint64(n)))
 		size := sim.Pick(seed, fmt.Sprint(who, n), 0, 100, 100, 3000, 30_000)
-		if p.put(fmt.Sprint(who, ".", n), key, size, seed.IntN(10, who, "how", uint64(n))) == producer.ErrClosed {
-			return
+		how := seed.IntN(12, who, "how", uint64(n))
+		switch {
+		case how < 10 && len(many) == 0:
+			if p.put(id, key, size, how) == producer.ErrClosed {
+				return
+			}
+		default: // this one waits for a few others
+			many = append(many, p.record(id, key, size))
+			if how == 11 || len(many) == 10 {
+				p.putMany(many, seed.Chance("hurry", id, 0) < 0.3)
+				many = nil
+			}
 		}
+	}
+	p.putMany(many, false)
+}
+
+// record makes a record that tells its name, every third with a tag that does so
+// too.
+func (p *simProducer) record(id, key string, size int) producer.Record {
+	r := producer.Record{PartitionKey: key, Data: []byte(id + " " + strings.Repeat("x", size))}
+	if p.sim.tagged(id) {
+		tags, err := aggregation.NewTags(aggregation.Tag{Key: "name", Value: id})
+		if err != nil {
+			p.sim.Error(err)
+		}
+		r.Tags = tags
+	}
+	return r
+}
+
+func (s *simulation) tagged(id string) bool { return s.Seed.Chance("tag", id, 0) < 0.3 }
+
+// putMany puts records with one call.
+func (p *simProducer) putMany(records []producer.Record, hurry bool) {
+	s := p.sim
+	ids := make([]string, len(records))
+	for i, r := range records {
+		ids[i], _, _ = strings.Cut(string(r.Data), " ")
+		s.ledger.Put(sim.Put{ID: ids[i], Key: r.PartitionKey, Data: r.Data, Called: s.Since()})
+	}
+	ctx := s.Context()
+	if hurry {
+		limited, cancel := context.WithTimeout(ctx, s.Seed.Duration(0, 500*time.Millisecond, "patience", ids[0], 0))
+		defer cancel()
+		ctx = limited
+	}
+	results, err := p.PutMany(ctx, records)
+	p.checkPatience(ctx, ids)
+	if len(results) != len(records) {
+		s.Violate("S9", "PutMany of %d records has %d results", len(records), len(results))
+		return
+	}
+	failed := false
+	for i, r := range results {
+		failed = failed || r.Err != nil
+		p.told(ctx, ids[i], r, r.Err)
+	}
+	if failed != (err != nil) {
+		s.Violate("S9", "PutMany of %v = %v, and one of its results failed: %v", ids, err, failed)
 	}
 }
 
 // put puts a record in one of ten ways.
 func (p *simProducer) put(id, key string, size, how int) error {
 	s := p.sim
-	data := []byte(id + " " + strings.Repeat("x", size))
-	s.ledger.Put(sim.Put{ID: id, Key: key, Data: data, Called: s.Since()})
-	r := producer.Record{PartitionKey: key, Data: data}
+	r := p.record(id, key, size)
+	s.ledger.Put(sim.Put{ID: id, Key: key, Data: r.Data, Called: s.Since()})
 	ctx := s.Context()
 	if how == 6 || how == 9 {
 		limited, cancel := context.WithTimeout(ctx, s.Seed.Duration(0, 500*time.Millisecond, "patience", id, 0))
@@ -164,7 +234,10 @@ func (p *simProducer) put(id, key string, size, how int) error {
 	case how == 7:
 		err = p.TryPut(r, p.ended)
 	default:
-		return p.putAndWait(ctx, id, r)
+		res, err := p.Put(ctx, r)
+		p.checkPatience(ctx, id)
+		p.told(ctx, id, res, err)
+		return err
 	}
 	if err != nil {
 		s.ledger.Refused(id, err)
@@ -174,25 +247,26 @@ func (p *simProducer) put(id, key string, size, how int) error {
 	return nil
 }
 
-// putAndWait is the Put that waits. The end of its context is the end of its
-// wait and not of the record.
-func (p *simProducer) putAndWait(ctx context.Context, id string, r producer.Record) error {
-	s := p.sim
-	res, err := p.Put(ctx, r)
+// checkPatience checks that who waits does not wait beyond its context.
+func (p *simProducer) checkPatience(ctx context.Context, what any) {
 	if end, ok := ctx.Deadline(); ok && time.Now().After(end.Add(time.Millisecond)) {
-		s.Violate("S9", "Put of %s returned %v after its context ended", id, time.Since(end))
+		p.sim.Violate("S9", "Put of %v returned %v after its context ended", what, time.Since(end))
 	}
+}
+
+// told writes down what one that waited was told. The end of its context is the
+// end of its wait and not of the record.
+func (p *simProducer) told(ctx context.Context, id string, r producer.Result, err error) {
+	s := p.sim
 	var put *producer.PutError
 	switch {
 	case err != nil && !errors.As(err, &put):
 		s.ledger.Refused(id, err)
-		return err
 	case err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-		s.ledger.Ended(id, r.PartitionKey, r.Data, sim.Fate{At: s.Since(), Outcome: sim.Unknown, Doubtful: 1000})
+		s.ledger.Ended(id, r.Record.PartitionKey, r.Record.Data, sim.Fate{At: s.Since(), Outcome: sim.Unknown, Doubtful: 1000})
 	default:
-		p.note(id, res)
+		p.note(id, r)
 	}
-	return err
 }
 
 // ended is the callback of every record. Some are slow and one may panic.
@@ -236,6 +310,11 @@ func (p *simProducer) note(id string, r producer.Result) {
 		s.Violate("S9", "%s has outcome %v and error %v", id, r.Outcome, r.Err)
 	}
 	s.ledger.Ended(id, r.Record.PartitionKey, slices.Clone(r.Record.Data), f)
+	if r.Record.ID != "" {
+		s.mu.Lock()
+		s.ids[id] = r.Record.ID
+		s.mu.Unlock()
+	}
 	s.Note("%s %v %s %s %d, %d attempts", id, r.Outcome, r.ShardID, r.SequenceNumber, r.Sub, len(r.Attempts))
 }
 
@@ -309,6 +388,16 @@ func (p *simProducer) closeAndRecover(ctx context.Context) (err error) {
 
 // watch checks what holds at every moment.
 func (s *simulation) watch() {
+	if s.budget != nil {
+		used := int64(0)
+		for _, p := range s.producers {
+			used += p.Stats().BufferedBytes
+		}
+		if total := s.budget.Total(); used > total+40_000 {
+			s.Violate("S12", "the producers buffer %d bytes of %d", used, total)
+		}
+		return
+	}
 	for _, p := range s.producers {
 		if n := p.Stats().BufferedBytes; n > p.opts.MaxBufferedBytes+40_000 {
 			s.Violate("S12", "%s buffers %d bytes of %d", p.name, n, p.opts.MaxBufferedBytes)
@@ -332,6 +421,42 @@ func (s *simulation) checkHealed() {
 				s.Violate("L6", "%s is put when all is well and takes %v", id, took)
 			}
 		}
+	}
+}
+
+// checkTags checks that whatever is stored in an aggregate has the tags it was put
+// with, and the ID that its result told; and that no two records share one.
+func (s *simulation) checkTags(truth []sim.Entry) {
+	owners := make(map[string]string)
+	for name, id := range s.ids {
+		if other, taken := owners[id]; taken {
+			s.Violate("S10", "%s and %s have the same ID", name, other)
+		}
+		owners[id] = name
+	}
+	for _, e := range truth {
+		if e.Bare {
+			continue
+		}
+		name, _, _ := strings.Cut(string(e.Data), " ")
+		tag, id := "", ""
+		for t := range e.Tags.All() {
+			switch t.Key {
+			case "name":
+				tag = t.Value
+			case producer.IDTag:
+				id = t.Value
+			}
+		}
+		if want := s.tagged(name); want != (tag != "") || want && tag != name {
+			s.Violate("S10", "%s of %s has the tag %q, want %v", name, e.ShardID, tag, want)
+		}
+		if want, told := s.ids[name]; told && id != want {
+			s.Violate("S10", "%s is stored with the ID %q and was told to have %q", name, id, want)
+		}
+	}
+	if s.budget != nil && s.budget.Used() != 0 {
+		s.Violate("S13", "%d bytes of the budget are in use at the end", s.budget.Used())
 	}
 }
 

@@ -98,6 +98,10 @@ type Entry struct {
 	Sub            int
 	PartitionKey   string
 	Data           []byte
+	Tags           aggregation.Tags
+
+	// Bare: it stands alone, without an aggregate, which has no room for tags.
+	Bare bool
 
 	// Hidden: the Kinesis Client Library does not deliver it, because its
 	// aggregate holds records of other shards.
@@ -140,7 +144,7 @@ func (l *incarnation) unpack(n int) (all []Entry, err error) {
 	}
 	var broken []error
 	for _, r := range l.records {
-		at := Entry{Incarnation: n, ShardID: r.ShardID, SequenceNumber: r.SequenceNumber, PartitionKey: r.PartitionKey, Data: r.Data}
+		at := Entry{Incarnation: n, ShardID: r.ShardID, SequenceNumber: r.SequenceNumber, PartitionKey: r.PartitionKey, Data: r.Data, Bare: true}
 		agg, err := aggregation.Decode(r.Data)
 		if errors.Is(err, aggregation.ErrNotAggregated) {
 			all = append(all, at)
@@ -155,7 +159,7 @@ func (l *incarnation) unpack(n int) (all []Entry, err error) {
 			continue
 		}
 		for sub, u := range agg.Records() {
-			at.Sub, at.PartitionKey, at.Data, at.Hidden = sub, u.PartitionKey, u.Data, !in
+			at.Sub, at.PartitionKey, at.Data, at.Tags, at.Bare, at.Hidden = sub, u.PartitionKey, u.Data, u.Tags, false, !in
 			all = append(all, at)
 		}
 	}
