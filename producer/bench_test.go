@@ -101,9 +101,11 @@ func BenchmarkPutAsync(b *testing.B) {
 			})
 		}
 	}
-	b.Run("100B/4shards/single", func(b *testing.B) {
-		benchmarkPutAsync(b, newStub(4), 100, unpaced, func(o *producer.Options) { o.Aggregate = false })
-	})
+	for _, size := range []int{100, 20 << 10} {
+		b.Run(fmt.Sprintf("%dB/4shards/single", size), func(b *testing.B) {
+			benchmarkPutAsync(b, newStub(4), size, unpaced, func(o *producer.Options) { o.Aggregate = false })
+		})
+	}
 }
 
 // With the SDK and a server in memory, so that all of the process is counted.

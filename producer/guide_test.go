@@ -206,7 +206,7 @@ func TestWhatAggregationCosts(t *testing.T) {
 		"| data | one by one | aggregated, 51,200 bytes | aggregated, 25,600 bytes |",
 		"|---|---|---|---|",
 	}
-	for _, size := range []int{100, 1000, 5000, 20_000, 30_000} {
+	for _, size := range []int{100, 1000, 5000, 16_000, 20_000, 30_000} {
 		row := fmt.Sprintf("| %s bytes |", thousands(size))
 		for _, maxBytes := range []int{0, 51_200, 25_600} {
 			synctest.Test(t, func(t *testing.T) {
