@@ -15,6 +15,7 @@ import (
 func (p *Producer) PutMany(ctx context.Context, records []Record) ([]Result, error) {
 	results := make([]Result, len(records))
 	waiters := make([]*waiter, len(records))
+	next := 0 // the first whose result has not been taken
 	for i, r := range records {
 		w := p.newWaiter()
 		err := p.accept(ctx, &r, nil, w)
@@ -25,12 +26,16 @@ func (p *Producer) PutMany(ctx context.Context, records []Record) ([]Result, err
 			continue
 		}
 		waiters[i] = w
+		// The waiters of records that have their results serve those to come.
+		for ; next < i && (waiters[next] == nil || waiters[next].ready()); next++ {
+			p.take(ctx, waiters[next], &results[next])
+		}
+	}
+	for ; next < len(records); next++ {
+		p.take(ctx, waiters[next], &results[next])
 	}
 	failed, first := 0, -1
-	for i, w := range waiters {
-		if w != nil {
-			results[i] = p.await(ctx, w, &results[i].Record)
-		}
+	for i := range results {
 		if results[i].Err != nil {
 			if failed++; first < 0 {
 				first = i
@@ -41,4 +46,12 @@ func (p *Producer) PutMany(ctx context.Context, records []Record) ([]Result, err
 		return results, nil
 	}
 	return results, fmt.Errorf("producer: %d of %d records not stored, the first is number %d: %w", failed, len(records), first, results[first].Err)
+}
+
+// take waits for the result of a record, unless it has no waiter because it was
+// not accepted.
+func (p *Producer) take(ctx context.Context, w *waiter, res *Result) {
+	if w != nil {
+		*res = p.await(ctx, w, &res.Record)
+	}
 }

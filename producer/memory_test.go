@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -120,4 +121,34 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// Not parallel: allocations are counted for the process. Of a slice that is much
+// larger than the buffer, few records are under way at a time, and only those
+// need something to wait with.
+func TestPutManyWaitsInLittleMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := producer.New(newStub(1), "s", unpaced, func(o *producer.Options) { o.MaxBufferedBytes = 64 << 10 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := make([]producer.Record, 50_000)
+		for i := range records {
+			records[i] = producer.Record{PartitionKey: "k", Data: make([]byte, 100)}
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		results, err := p.PutMany(t.Context(), records)
+		runtime.ReadMemStats(&after)
+		if err != nil || len(results) != len(records) {
+			t.Fatalf("PutMany = %d results, %v", len(results), err)
+		}
+		const each = 176 + 8 // a Result, and a pointer to what waits for it
+		if n := (after.TotalAlloc - before.TotalAlloc) / uint64(len(records)); n > 2*each {
+			t.Errorf("PutMany allocates %d bytes a record, want little more than the %d of its result", n, each)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

@@ -113,6 +113,9 @@ type waiter struct {
 	result Result
 }
 
+// ready reports whether the result is there.
+func (w *waiter) ready() bool { return len(w.done) > 0 }
+
 // A ticket is a Flush that waits for parcels to end.
 type ticket struct {
 	left atomic.Int64
