@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
@@ -41,7 +42,9 @@ func Example() {
 
 func ExampleProducer_PutAsync() {
 	ctx := context.Background()
-	p, err := producer.New(clicksClient(), "clicks")
+	p, err := producer.New(clicksClient(), "clicks", func(o *producer.Options) {
+		o.RecordMaxBufferedTime = 10 * time.Second // or until Close, which comes first
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
