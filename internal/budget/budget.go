@@ -87,14 +87,21 @@ func (b *Budget) Used() int64 {
 	return used
 }
 
-// Open makes s, a zero Share, one of the Budget's. Close it when its shard is
-// gone.
+// Open makes s, a zero Share that may be a part of something larger, one of the
+// Budget's. Close it when its shard is gone.
 func (b *Budget) Open(s *Share) {
 	s.b = b
 	b.mu.Lock()
 	b.shares[s] = struct{}{}
 	b.mu.Unlock()
 	b.open.Add(1)
+}
+
+// Share returns a new Share of the Budget.
+func (b *Budget) Share() *Share {
+	s := new(Share)
+	b.Open(s)
+	return s
 }
 
 // A Share is one shard's access to a Budget. It is safe for concurrent use, and

@@ -11,16 +11,10 @@ import (
 	"time"
 )
 
-func open(b *Budget) *Share {
-	s := new(Share)
-	b.Open(s)
-	return s
-}
-
 func TestAcquireAndRelease(t *testing.T) {
 	t.Parallel()
 	b := New(1 << 20)
-	s := open(b)
+	s := b.Share()
 	if err := s.Acquire(t.Context(), 1<<20); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +35,7 @@ func TestAcquireAndRelease(t *testing.T) {
 
 func TestTooLargeIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	s := open(New(1000))
+	s := New(1000).Share()
 	var tooLarge *TooLargeError
 	if err := s.Acquire(t.Context(), 1001); !errors.As(err, &tooLarge) || *tooLarge != (TooLargeError{1001, 1000}) {
 		t.Errorf("Acquire(1001 of 1000) = %v", err)
@@ -53,11 +47,11 @@ func TestPortionsOfIdleSharesAreUsable(t *testing.T) {
 	t.Parallel()
 	b := New(1 << 20)
 	for range 100 {
-		s := open(b)
+		s := b.Share()
 		s.TryAcquire(1)
 		s.Release(1)
 	}
-	if !open(b).TryAcquire(1 << 20) {
+	if !b.Share().TryAcquire(1 << 20) {
 		t.Errorf("an unused budget refuses its whole: %d free", b.free.Load())
 	}
 }
@@ -66,7 +60,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := New(1000)
-		s := open(b)
+		s := b.Share()
 		s.TryAcquire(1000)
 		var order []int
 		var mu sync.Mutex
@@ -103,7 +97,7 @@ func TestContextEndsAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := New(1 << 20)
-		s := open(b)
+		s := b.Share()
 		s.TryAcquire(1 << 20)
 		for _, n := range []int64{100, 1 << 18} {
 			cause := errors.New("enough")
@@ -125,7 +119,7 @@ func TestHotShareLeavesRoom(t *testing.T) {
 	t.Parallel()
 	const total = 64 << 20
 	b := New(total)
-	hot, cold := open(b), open(b)
+	hot, cold := b.Share(), b.Share()
 	taken := 0
 	for hot.TryAcquire(1 << 10) {
 		taken += 1 << 10
@@ -140,7 +134,7 @@ func TestHotShareLeavesRoom(t *testing.T) {
 	if n < total/16 {
 		t.Errorf("beside a hot share another got %d of %d", n, total)
 	}
-	late := open(b)
+	late := b.Share()
 	if !late.TryAcquire(1 << 10) {
 		t.Error("beside two hot shares a third got nothing")
 	}
@@ -152,7 +146,7 @@ func TestLargeAndSmallShareWhatIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const total = 16 << 20
 		b := New(total)
-		s := open(b)
+		s := b.Share()
 		var wg sync.WaitGroup
 		var small atomic.Int64
 		ctx, cancel := context.WithCancel(t.Context())
@@ -167,7 +161,7 @@ func TestLargeAndSmallShareWhatIsReleased(t *testing.T) {
 		}
 		for range 3 {
 			time.Sleep(100 * time.Millisecond)
-			large := open(b)
+			large := b.Share()
 			before, start := small.Load(), time.Now()
 			if err := large.Acquire(ctx, 10<<20); err != nil {
 				t.Fatal(err)
@@ -195,7 +189,7 @@ func TestLargeLeavesSomethingInCirculation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const total = 64 << 20
 		b := New(total)
-		stuck, s := open(b), open(b)
+		stuck, s := b.Share(), b.Share()
 		var held int64
 		for stuck.TryAcquire(1 << 10) {
 			held += 1 << 10
@@ -203,7 +197,7 @@ func TestLargeLeavesSomethingInCirculation(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if large := open(b); large.Acquire(ctx, 10<<20) == nil {
+			if large := b.Share(); large.Acquire(ctx, 10<<20) == nil {
 				large.Release(10 << 20)
 			}
 		})
@@ -232,7 +226,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := New(1 << 20)
-		s := open(b)
+		s := b.Share()
 		s.TryAcquire(1 << 20)
 		errs := make(chan error, 2)
 		for _, n := range []int64{10, 1 << 19} {
@@ -250,7 +244,7 @@ func TestCloseEndsWaits(t *testing.T) {
 			t.Errorf("Acquire of a closed share = %v, want ErrClosed", err)
 		}
 		s.Release(1 << 20)
-		if !open(b).TryAcquire(1 << 20) {
+		if !b.Share().TryAcquire(1 << 20) {
 			t.Error("what a closed share released is not free")
 		}
 	})
@@ -259,7 +253,7 @@ func TestCloseEndsWaits(t *testing.T) {
 func TestTransferMovesUse(t *testing.T) {
 	t.Parallel()
 	b := New(1000)
-	from, to := open(b), open(b)
+	from, to := b.Share(), b.Share()
 	from.TryAcquire(600)
 	from.Transfer(to, 600)
 	from.Close()
@@ -273,9 +267,9 @@ func TestTransferMovesUse(t *testing.T) {
 func TestChargeIsRepaid(t *testing.T) {
 	t.Parallel()
 	b := New(1000)
-	s := open(b)
+	s := b.Share()
 	s.Charge(1500)
-	if s.TryAcquire(1) || open(b).TryAcquire(1) {
+	if s.TryAcquire(1) || b.Share().TryAcquire(1) {
 		t.Error("a budget in debt gave something")
 	}
 	s.Release(1500)
@@ -295,7 +289,7 @@ func TestNothingIsLostUnderStress(t *testing.T) {
 			var used, high atomic.Int64
 			var wg sync.WaitGroup
 			for range 8 {
-				s := open(b)
+				s := b.Share()
 				var users sync.WaitGroup
 				for u := range uint64(4) {
 					users.Go(func() {
@@ -334,7 +328,7 @@ func TestNothingIsLostUnderStress(t *testing.T) {
 
 func BenchmarkShare(b *testing.B) {
 	b.Run("uncontended", func(b *testing.B) {
-		s := open(New(64 << 20))
+		s := New(64 << 20).Share()
 		b.ReportAllocs()
 		for b.Loop() {
 			s.TryAcquire(128)
@@ -345,7 +339,7 @@ func BenchmarkShare(b *testing.B) {
 		bud := New(64 << 20)
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
-			s := open(bud)
+			s := bud.Share()
 			for pb.Next() {
 				s.TryAcquire(128)
 				s.Release(128)
@@ -353,7 +347,7 @@ func BenchmarkShare(b *testing.B) {
 		})
 	})
 	b.Run("one-for-all", func(b *testing.B) {
-		s := open(New(64 << 20))
+		s := New(64 << 20).Share()
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
