@@ -126,9 +126,10 @@ type fleet struct {
 	held func(w *worker, fetch, work context.Context, h *lease.Held) error
 
 	mu      sync.Mutex
-	holders map[string]string // shard → worker, while hold runs and its work context lives
-	begun   map[string]int    // holds per shard
-	moves   int               // leases moved by leaders
+	holders map[string]string   // shard → worker, while hold runs and its work context lives
+	beside  map[string][]string // of a shard taken from a live worker: others that hold it as well
+	begun   map[string]int      // holds per shard
+	moves   int                 // leases moved by leaders
 	onLost  func(lease.LostInfo)
 
 	stored    map[string]checkpoint.Position
@@ -150,7 +151,7 @@ type worker struct {
 
 func newFleet(t *testing.T, store lease.Store, s *stream) *fleet {
 	return &fleet{
-		t: t, store: store, stream: s, tick: time.Second, holders: make(map[string]string), begun: make(map[string]int),
+		t: t, store: store, stream: s, tick: time.Second, holders: make(map[string]string), beside: make(map[string][]string), begun: make(map[string]int),
 		workers: make(map[string]*worker),
 	}
 }
@@ -272,6 +273,9 @@ func (f *fleet) take(w *worker, work context.Context, h *lease.Held) (drop func(
 		f.t.Errorf("%s holds %s while %s does", w.id, shard, other)
 	}
 	f.checkParents(w, h)
+	if other := f.holders[shard]; other != "" {
+		f.beside[shard] = append(f.beside[shard], other)
+	}
 	f.holders[shard] = w.id
 	f.begun[shard]++
 	f.logf("%s holds %s at %v", w.id, shard, h.Position())
@@ -295,9 +299,22 @@ func (f *fleet) checkParents(w *worker, h *lease.Held) {
 func (f *fleet) drop(w *worker, shard string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.holders[shard] == w.id && !w.crashed {
+	if w.crashed {
+		return
+	}
+	if f.holders[shard] == w.id {
 		f.logf("%s leaves %s", w.id, shard)
-		delete(f.holders, shard)
+		f.leaveTo(shard)
+	}
+	f.beside[shard] = slices.DeleteFunc(f.beside[shard], func(id string) bool { return id == w.id })
+}
+
+// leaveTo gives a shard that its holder leaves to one who held it beside.
+func (f *fleet) leaveTo(shard string) {
+	delete(f.holders, shard)
+	if n := len(f.beside[shard]); n > 0 {
+		f.holders[shard] = f.beside[shard][n-1]
+		f.beside[shard] = f.beside[shard][:n-1]
 	}
 }
 
@@ -329,8 +346,9 @@ func (f *fleet) crash(w *worker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for shard, id := range f.holders {
+		f.beside[shard] = slices.DeleteFunc(f.beside[shard], func(id string) bool { return id == w.id })
 		if id == w.id {
-			delete(f.holders, shard)
+			f.leaveTo(shard)
 		}
 	}
 }
