@@ -1,7 +1,10 @@
 package dynamo
 
 import (
+	"encoding/json"
+	"os"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -108,5 +111,94 @@ func writeAll(t *testing.T, s *Store, want map[string]item) {
 			t.Error(err)
 		}
 		want[lockKey][attrLockVersion] = &types.AttributeValueMemberS{Value: "next"}
+	}
+}
+
+// A captured application: all its tables.
+type capture struct {
+	Tables []struct {
+		TableName string
+		KeySchema []struct{ AttributeName string }
+		Items     []map[string]map[string]json.RawMessage
+	}
+}
+
+// restore makes the tables of a captured application.
+func restore(t *testing.T, client *dynamodb.Client, file string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c capture
+	if err := json.Unmarshal(data, &c); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range c.Tables {
+		key := table.KeySchema[0].AttributeName
+		if _, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+			TableName: &table.TableName, BillingMode: types.BillingModePayPerRequest,
+			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: &key, AttributeType: types.ScalarAttributeTypeS}},
+			KeySchema:            []types.KeySchemaElement{{AttributeName: &key, KeyType: types.KeyTypeHash}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, raw := range table.Items {
+			if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table.TableName, Item: readItem(raw)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// The applications of KCL 3.4 and of one on its way to 3.5 are joined as they are.
+func TestCapturedApplicationsAreJoined(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		file    string
+		layout  layout
+		leader  string
+		workers []string
+	}{
+		{"testdata/kcl-v342-three-tables.json", layoutInit, "java34", []string{"java34"}},
+		{"testdata/kcl-v342-v351-pending.json", layoutPending, "go2", []string{"go2", "java34", "java35", "java35m"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.file, func(t *testing.T) {
+			t.Parallel()
+			srv := kinesistest.NewServer()
+			defer srv.Close()
+			client := dynamodb.NewFromConfig(srv.Config())
+			restore(t, client, tt.file)
+			s, err := New(client, "app", func(o *Options) { o.MigrateTables = tt.layout == layoutPending })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Open(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			snap, err := s.Snapshot(t.Context())
+			if err != nil || len(snap.Bad) > 0 || len(snap.Rows) != 4 {
+				t.Fatalf("Snapshot() = %d rows, bad %v, %v", len(snap.Rows), snap.Bad, err)
+			}
+			var workers []string
+			for _, w := range snap.Workers {
+				workers = append(workers, w.ID)
+			}
+			if s.layout.layout != tt.layout || snap.Lock.Owner != tt.leader || !slices.Equal(workers, tt.workers) {
+				t.Errorf("layout %v, leader %q, workers %v", s.layout, snap.Lock.Owner, workers)
+			}
+			if p, err := s.Phase(t.Context(), lease.Facts{Worker: "w"}); err != nil || p.Assign != lease.AssignByLeader || p.Elect != lease.ElectByLock {
+				t.Errorf("Phase() = %+v, %v", p, err)
+			}
+			next := snap.Lock
+			next.Version = "next"
+			if err := s.SwapLock(t.Context(), snap.Lock, next); err != nil {
+				t.Error(err)
+			}
+			if got, err := s.lockIn(t.Context(), s.legacyState()); err != nil || got != next {
+				t.Errorf("the lock where the KCL looks is %+v, %v", got, err)
+			}
+		})
 	}
 }
