@@ -3,12 +3,14 @@
 package interop
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +28,7 @@ var (
 	dynamodbURL = flag.String("dynamodb", "", "`URL` of the DynamoDB server to check")
 	table       = flag.String("table", "", "JSON `file` with the server's name and how it deviates: testdata/*.json")
 	slow        = flag.Bool("slow", false, "also the checks that wait for minutes")
+	learn       = flag.Bool("learn", false, "write the -table anew from what the server does, keeping its Name and Never")
 )
 
 // A deviations file says how a server differs from the services, check by check.
@@ -53,7 +56,33 @@ func TestContract(t *testing.T) {
 	if *kinesisURL == "" && *dynamodbURL == "" {
 		d.Name, clients = "kinesistest on a socket", embedded
 	}
-	contract.Run(t, contract.Target{Name: d.Name, Deviates: d.Deviates, Never: d.Never, Slow: *slow, Clients: clients})
+	target := contract.Target{Name: d.Name, Deviates: d.Deviates, Never: d.Never, Slow: *slow, Clients: clients}
+	if *learn {
+		target.Deviates = nil
+		target.Answers = func(answers []contract.Answer) { write(t, d, answers) }
+	}
+	contract.Run(t, target)
+}
+
+// write keeps what a server does differently as its table.
+func write(t *testing.T, d deviations, answers []contract.Answer) {
+	d.Deviates = map[string]string{}
+	for _, a := range answers {
+		if a.Verdict == contract.Fails {
+			what := strings.Join(strings.Fields(strings.TrimPrefix(a.Text, d.Name+": ")), " ")
+			d.Deviates[a.Check.ID] = what[:min(len(what), 140)]
+		}
+	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(d); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(*table, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // embedded returns clients of a server for one check, on which streams and tables

@@ -41,6 +41,9 @@ func (w *world) fill(n int) {
 // aggregate.
 func (w *world) halted(k *worker) {
 	w.t.Helper()
+	w.mu.Lock()
+	k.over = true
+	w.mu.Unlock()
 	k.ended(w.t, joins)
 	w.gone(k)
 	for _, r := range w.rows(w.t.Context()) {

@@ -62,6 +62,7 @@ type worker struct {
 	name   string
 	java   bool
 	wire   *wire
+	over   bool // it is meant to have ended, or to end
 	killed time.Time
 }
 
@@ -183,10 +184,10 @@ func (w *world) begin(k *worker, part string, argv []string) {
 	if !strings.Contains(strings.Join(w.parts, "+"), part) {
 		w.parts = append(w.parts, part)
 	}
+	k.process = start(w.t, w.dir, k.name, w.take, argv...)
 	w.mu.Lock()
 	w.workers[k.name] = k
 	w.mu.Unlock()
-	k.process = start(w.t, w.dir, k.name, w.take, argv...)
 }
 
 // take is given each line of a worker.
@@ -231,10 +232,13 @@ func (w *world) await(what string, within time.Duration, holds func() bool) time
 	deadline := time.After(within)
 	for {
 		w.mu.Lock()
-		ok, changed := holds(), w.changed
+		ok, changed, dead := holds(), w.changed, w.dead()
 		w.mu.Unlock()
 		if ok {
 			return time.Since(begun)
+		}
+		if dead != nil {
+			w.t.Fatalf("%s has ended before %s: %v: %s", dead.name, what, dead.err, tail(dead.log))
 		}
 		select {
 		case <-changed:
@@ -245,6 +249,20 @@ func (w *world) await(what string, within time.Duration, holds func() bool) time
 			w.t.Fatalf("after %v still not: %s; held %v, %d of %d ids seen", within, what, w.held, len(w.seen), len(w.sent))
 		}
 	}
+}
+
+// dead returns a worker that ended and should not have. The caller holds mu.
+func (w *world) dead() *worker {
+	for _, k := range w.workers {
+		select {
+		case <-k.done:
+			if !k.over {
+				return k
+			}
+		default:
+		}
+	}
+	return nil
 }
 
 // holding awaits that a worker holds so many leases.
@@ -272,7 +290,7 @@ func (w *world) reads(k *worker, within time.Duration) time.Duration {
 // kill ends a worker at once.
 func (w *world) kill(k *worker) {
 	w.mu.Lock()
-	k.killed = time.Now()
+	k.killed, k.over = time.Now(), true
 	w.mu.Unlock()
 	k.signal(syscall.SIGKILL)
 	<-k.done
@@ -282,6 +300,9 @@ func (w *world) kill(k *worker) {
 // stop ends a worker gracefully.
 func (w *world) stop(k *worker) {
 	w.t.Helper()
+	w.mu.Lock()
+	k.over = true
+	w.mu.Unlock()
 	k.signal(syscall.SIGTERM)
 	k.ended(w.t, 90*time.Second)
 	w.gone(k)
