@@ -2,7 +2,10 @@
 
 package sidebyside
 
-import "time"
+import (
+	"testing"
+	"time"
+)
 
 // firstRecord measures the time from a worker's start to its first record.
 func (w *world) firstRecord(k *worker, how string) {
@@ -48,4 +51,47 @@ func (w *world) figureChildren(parent, who string) {
 			results.measured("end of a parent to the begin of a child", who+", child with "+w.workers[e.Worker].side(), "%.1f s", e.at().Sub(end).Seconds())
 		}
 	}
+}
+
+// rest measures two workers with default settings over four idle shards.
+func (w *world) rest(who string, workers ...*worker) {
+	w.t.Helper()
+	w.await("all leases are held", 2*joins, func() bool {
+		held := 0
+		for _, k := range workers {
+			held += len(w.held[k.name])
+		}
+		return held >= 4
+	})
+	<-time.After(time.Minute) // what a start brings is over
+	calls, cpu, mib := 0, time.Duration(0), 0
+	for _, k := range workers {
+		_, used := k.usage(w.t)
+		calls, cpu = calls-k.wire.count(), cpu-used
+	}
+	const span = 2 * time.Minute
+	<-time.After(span)
+	for _, k := range workers {
+		rss, used := k.usage(w.t)
+		calls, cpu, mib = calls+k.wire.count(), cpu+used, mib+rss
+	}
+	results.measured("at rest, 4 leases, 2 workers, failover 10s: DynamoDB calls a minute", who, "%.1f", float64(calls)/span.Minutes())
+	results.measured("at rest, 4 leases, 2 workers, failover 10s: CPU a minute and worker", who, "%.2f s", cpu.Seconds()/span.Minutes()/2)
+	results.measured("at rest, 4 leases, 2 workers, failover 10s: memory of a worker", who, "%d MiB", mib/2)
+}
+
+func oursAtRest(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	go1 := w.ours("go-1", "-failover", "10s", "-poll", "1500ms")
+	w.holding(go1, 4, soon)
+	w.rest("ours", go1, w.ours("go-2", "-failover", "10s", "-poll", "1500ms"))
+	w.finish(s)
+}
+
+func javaAtRest(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	java1 := w.java(kcl35, "java-1", "--failover=10000", "--fast=false", "--poll=1500")
+	w.holding(java1, 4, joins)
+	w.rest("Java", java1, w.java(kcl35, "java-2", "--failover=10000", "--fast=false", "--poll=1500"))
+	w.finish(s)
 }

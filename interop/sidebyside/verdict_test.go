@@ -62,13 +62,19 @@ func (w *world) finish(s *scenario) {
 	s.row.seconds = time.Since(w.begun).Seconds()
 }
 
-// judgeRepeats counts deliveries. A record may come again only if the worker it
-// came to was killed, and was in the last batch it had of the shard.
+// judgeRepeats counts deliveries. A record may come again only if it was in the
+// last batch that its worker had of the shard in that tenure, and if that worker
+// was killed, or leases are stolen here.
 func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
-	last := map[string]event{} // of worker and shard
+	type tenure struct {
+		worker, shard string
+		n             int
+	}
+	last := map[tenure]int64{} // its last batch
 	for _, e := range w.events {
 		if e.Kind == "record" {
-			last[e.Worker+" "+e.Shard] = e
+			t := tenure{e.Worker, e.Shard, e.tenure}
+			last[t] = max(last[t], e.Batch)
 		}
 	}
 	first := map[position]event{}
@@ -85,9 +91,9 @@ func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 			continue
 		}
 		repeated++
-		end := last[before.Worker+" "+before.Shard]
-		if k := w.workers[before.Worker]; k.killed.IsZero() || before.tenure != end.tenure || before.Batch != end.Batch {
-			if excess++; excess <= 5 && !s.steals {
+		killed := !w.workers[before.Worker].killed.IsZero()
+		if before.Batch != last[tenure{before.Worker, before.Shard, before.tenure}] || !killed && !s.steals {
+			if excess++; excess <= 5 {
 				w.t.Errorf("%s came to %s at %v and again to %s at %v", id(e.Data), before.Worker, before.at(), e.Worker, e.at())
 			}
 		}

@@ -37,6 +37,15 @@ type settings struct {
 	failover, poll      time.Duration
 	prepare             bool
 	halt, hang          int64
+	version             string
+	migrate             bool
+}
+
+// versions are the values of -version, the KCL's names.
+var versions = map[string]dynamo.Version{
+	"FOUND":              dynamo.VersionFound,
+	"COMPATIBLE_WITH_2X": dynamo.Version2XTo3X,
+	"3X":                 dynamo.Version3X,
 }
 
 func main() {
@@ -51,6 +60,8 @@ func main() {
 	flag.BoolVar(&s.prepare, "prepare", false, "checkpoint in two phases")
 	flag.Int64Var(&s.halt, "halt-after", 0, "after so many `records` checkpoint inside an aggregate and stop")
 	flag.Int64Var(&s.hang, "hang-after", 0, "after so many `records` prepare a checkpoint, and hang")
+	flag.StringVar(&s.version, "version", "FOUND", "where to take an application of KCL 2.x: FOUND, COMPATIBLE_WITH_2X, 3X")
+	flag.BoolVar(&s.migrate, "migrate-tables", false, "take an application of KCL 3.0 to 3.4 on to one table")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -74,7 +85,13 @@ func (s *settings) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := &handler{settings: *s, journal: journal{worker: s.worker}, stop: cancel}
-	store, err := dynamo.New(dynamodb.NewFromConfig(config(s.dynamodb)), s.app)
+	version, ok := versions[s.version]
+	if !ok {
+		return fmt.Errorf("-version %q is none", s.version)
+	}
+	store, err := dynamo.New(dynamodb.NewFromConfig(config(s.dynamodb)), s.app, func(o *dynamo.Options) {
+		o.Version, o.MigrateTables = version, s.migrate
+	})
 	if err != nil {
 		return err
 	}
