@@ -23,10 +23,10 @@ NESTED := $(wildcard examples/go.mod bench/go.mod interop/go.mod)
 CHECKS := fmt vet lint arrows race standalone examples nested oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help check checks test $(CHECKS) sim fuzz bench contract interop vulncheck
+.PHONY: help check checks test $(CHECKS) sim fuzz bench contract interop interop-full vulncheck
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 check: $(CHECKS) ## Everything a change has to pass
 
@@ -95,8 +95,14 @@ bench: ## The packages' benchmarks, into bench/results/packages.txt; NOTE="..." 
 contract: ## What AWS's services do, asked of ENDPOINT, with a table of answers; FLAGS as in kinesistest/contract
 	go test ./kinesistest/contract -count=1 -v -endpoint $(ENDPOINT) $(FLAGS)
 
-interop: ## The contract suite against an emulator of others; needs python3
-	interop/run
+interop: ## Beside the KCL and the KPL, and the contract suite against an emulator; needs a JDK, mvn, python3
+	cd interop && GOWORK=off go vet -tags java ./...
+	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 15m -parallel 3
+	interop/run ministack
+
+interop-full: ## All of that, into docs/interop.md; needs npm and cargo too, and an hour
+	interop/run all
+	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -parallel 3 -full -report ../../docs/interop.md
 
 vulncheck: ## Known vulnerabilities in what we import; asks vuln.go.dev
 	go run $(GOVULNCHECK) ./...

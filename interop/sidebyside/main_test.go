@@ -6,6 +6,7 @@
 package sidebyside
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +25,7 @@ import (
 
 var (
 	full   = flag.Bool("full", false, "every scenario, not only the short ones")
-	repeat = flag.String("table", "", "`file` to write the table and the figures to, in Markdown")
+	report = flag.String("report", "", "Markdown `file` to end with the table and the figures, behind its marker")
 )
 
 const cache = "../.cache"
@@ -132,31 +134,31 @@ type row struct {
 // A figure is a time or an amount measured on the way.
 type figure struct{ what, who, value string }
 
-// A report collects what the scenarios found.
-type report struct {
+// A collection is what the scenarios found.
+type collection struct {
 	mu      sync.Mutex
 	rows    []row
 	figures []figure
 }
 
 // results is written by every test of the package.
-var results report
+var results collection
 
-func (r *report) add(row row) {
+func (r *collection) add(row row) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rows = append(r.rows, row)
 }
 
 // measured notes a figure.
-func (r *report) measured(what, who, format string, args ...any) {
+func (r *collection) measured(what, who, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.figures = append(r.figures, figure{what, who, fmt.Sprintf(format, args...)})
 }
 
 // print writes the table to standard output, and to the file of -table.
-func (r *report) print() error {
+func (r *collection) print() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	slices.SortStableFunc(r.rows, func(a, b row) int { return a.order - b.order })
@@ -172,19 +174,25 @@ func (r *report) print() error {
 	for _, f := range r.figures {
 		fmt.Fprintf(w, "%s\t%s\t%s\t\t\t\t\t\n", f.what, f.who, f.value)
 	}
-	if err := w.Flush(); err != nil || *repeat == "" {
+	if err := w.Flush(); err != nil || *report == "" {
 		return err
 	}
-	file, err := os.Create(*repeat)
+	const marker = "<!-- results -->\n"
+	text, err := os.ReadFile(*report)
 	if err != nil {
 		return err
 	}
-	r.markdown(file)
-	return file.Close()
+	before, _, ok := strings.Cut(string(text), marker)
+	if !ok {
+		return fmt.Errorf("%s has no line %q", *report, marker)
+	}
+	out := bytes.NewBufferString(before + marker)
+	r.markdown(out)
+	return os.WriteFile(*report, out.Bytes(), 0o644)
 }
 
-func (r *report) markdown(w io.Writer) {
-	fmt.Fprintf(w, "%s\n\n", time.Now().UTC().Format("2006-01-02"))
+func (r *collection) markdown(w io.Writer) {
+	fmt.Fprintf(w, "\nRun on %s, %d cores, %s.\n\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version())
 	fmt.Fprintln(w, "| scenario | parts | in | delivered | repeated | lost | seconds |\n|---|---|---|---|---|---|---|")
 	for _, l := range r.rows {
 		fmt.Fprintf(w, "| %s | %s | %d | %d | %d | %d | %.0f |\n", l.scenario, l.parts, l.in, l.delivered, l.repeated, l.lost, l.seconds)
