@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
+import software.amazon.kinesis.exceptions.ShutdownException;
 import software.amazon.kinesis.lifecycle.events.InitializationInput;
 import software.amazon.kinesis.lifecycle.events.LeaseLostInput;
 import software.amazon.kinesis.lifecycle.events.ProcessRecordsInput;
@@ -91,6 +92,8 @@ final class Processor implements ShardRecordProcessor {
         }
       }
       store(in.checkpointer(), in.records());
+    } catch (ShutdownException e) { // the lease is lost, which it learns here
+      write("refused", "error", "records: " + e);
     } catch (Exception e) {
       write("failed", "error", "records: " + e);
     }
