@@ -35,6 +35,7 @@ var scenarios = []scenario{
 	{name: "KCL 3.4.2 leads, ours joins, 3.5.1 joins, 3.4.2 is killed", run: beside34},
 	{name: "KCL 2.7.2, ours joins, reshard, each is killed", run: beside27},
 	{name: "rolling 2.7.2, ours, 3.5.1 PHASE1, ours, 2.7.2", run: rolling},
+	{name: "from three tables to one, with 3.5.1 and ours", run: oneTable},
 	{name: "four leases at rest, two of ours", run: oursAtRest},
 	{name: "four leases at rest, two KCL 3.5.1", run: javaAtRest},
 	{name: "KCL 3.4.2 alone on our server", run: javaOld(kcl34)},

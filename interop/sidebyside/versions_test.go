@@ -2,7 +2,15 @@
 
 package sidebyside
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
 
 // beside34 is a fleet of three versions, on the three tables that 3.4 made.
 func beside34(t *testing.T, s *scenario) {
@@ -83,4 +91,62 @@ func rolling(t *testing.T, s *scenario) {
 	w.stop(go2)
 	w.all(4, java3)
 	w.finish(s)
+}
+
+// oneTable takes an application of 3.4 on to one table. Of the waits of the
+// migration, an hour each, those that count from a stored time are cut short by
+// making that time older.
+func oneTable(t *testing.T, s *scenario) {
+	w := newWorld(t, 4)
+	w.produce(40)
+	old := w.java(kcl34, "java-34")
+	w.holding(old, 4, joins)
+	go1 := w.ours("go-1")
+	w.holding(go1, 2, joins)
+	w.stop(old)
+	java1 := w.java(kcl35, "java-1")
+	w.holding(java1, 2, joins)
+	w.migration("INIT")
+	w.backdate()
+	w.migration("DEPLOYED")
+
+	w.stop(go1)
+	go2 := w.ours("go-2", "-migrate-tables")
+	w.holding(go2, 2, joins)
+	w.stop(java1)
+	java2 := w.java(kcl35, "java-2", "--migrate-tables=true")
+	w.holding(java2, 2, joins)
+	w.migration("PENDING")
+	w.backdate()
+	w.migration("COMPLETE")
+	w.reads(java2, soon)
+	w.reads(go2, soon)
+	w.all(4, go2, java2)
+	w.finish(s)
+}
+
+// migration awaits a state of the migration to one table.
+func (w *world) migration(state string) {
+	w.t.Helper()
+	w.await("the migration is "+state, 2*joins, func() bool {
+		out, err := w.dynamodb.GetItem(w.t.Context(), &dynamodb.GetItemInput{
+			TableName: aws.String(w.app + "-CoordinatorState"), Key: migrationKey, ConsistentRead: aws.Bool(true),
+		})
+		return err == nil && str(out.Item["tm"]) == "TABLE_MIGRATION_STATUS_"+state
+	})
+}
+
+var migrationKey = item{"key": &types.AttributeValueMemberS{Value: "TableMigration3.5"}}
+
+// backdate makes the migration's state two hours old.
+func (w *world) backdate() {
+	w.t.Helper()
+	if _, err := w.dynamodb.UpdateItem(w.t.Context(), &dynamodb.UpdateItemInput{
+		TableName: aws.String(w.app + "-CoordinatorState"), Key: migrationKey,
+		UpdateExpression:          aws.String("SET mts = :t"),
+		ConditionExpression:       aws.String("attribute_exists(mts)"),
+		ExpressionAttributeValues: item{":t": &types.AttributeValueMemberN{Value: fmt.Sprint(time.Now().Add(-2 * time.Hour).UnixMilli())}},
+	}); err != nil {
+		w.t.Fatal(err)
+	}
 }

@@ -108,6 +108,7 @@ public final class KclWorker {
         }
       }
     }
+    set(coordinator, "migrateAllEntitiesToLeaseTable", flags.getOrDefault("migrate-tables", "false").equals("true"));
     if (flags.getOrDefault("fast", "true").equals("false")) {
       return;
     }
