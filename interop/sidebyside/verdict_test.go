@@ -62,19 +62,22 @@ func (w *world) finish(s *scenario) {
 	s.row.seconds = time.Since(w.begun).Seconds()
 }
 
-// judgeRepeats counts deliveries. A record may come again only if it was in the
-// last batch that its worker had of the shard in that tenure, and if that worker
-// was killed, or leases are stolen here.
+// judgeRepeats counts deliveries. A record may come again only if its worker was
+// killed, and it was in the last batch of that tenure; or, where leases are stolen,
+// if the worker has stored no position since, because the lease was another's.
 func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 	type tenure struct {
 		worker, shard string
 		n             int
 	}
-	last := map[tenure]int64{} // its last batch
+	last, stored := map[tenure]int64{}, map[tenure]int64{} // its last batch, and when it last stored a position
 	for _, e := range w.events {
-		if e.Kind == "record" {
-			t := tenure{e.Worker, e.Shard, e.tenure}
+		t := tenure{e.Worker, e.Shard, e.tenure}
+		switch e.Kind {
+		case "record":
 			last[t] = max(last[t], e.Batch)
+		case "checkpoint":
+			stored[t] = max(stored[t], e.Time)
 		}
 	}
 	first := map[position]event{}
@@ -91,8 +94,10 @@ func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 			continue
 		}
 		repeated++
-		killed := !w.workers[before.Worker].killed.IsZero()
-		if before.Batch != last[tenure{before.Worker, before.Shard, before.tenure}] || !killed && !s.steals {
+		had := tenure{before.Worker, before.Shard, before.tenure}
+		killed := !w.workers[had.worker].killed.IsZero() && before.Batch == last[had]
+		stolen := s.steals && before.Time >= stored[had]
+		if !killed && !stolen {
 			if excess++; excess <= 5 {
 				w.t.Errorf("%s came to %s at %v and again to %s at %v", id(e.Data), before.Worker, before.at(), e.Worker, e.at())
 			}

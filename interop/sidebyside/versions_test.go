@@ -93,9 +93,8 @@ func rolling(t *testing.T, s *scenario) {
 	w.finish(s)
 }
 
-// oneTable takes an application of 3.4 on to one table. Of the waits of the
-// migration, an hour each, those that count from a stored time are cut short by
-// making that time older.
+// oneTable takes an application of 3.4 on to one table. The waits of the
+// migration, an hour and a day, count from a stored time, which is made older.
 func oneTable(t *testing.T, s *scenario) {
 	w := newWorld(t, 4)
 	w.produce(40)
@@ -138,14 +137,14 @@ func (w *world) migration(state string) {
 
 var migrationKey = item{"key": &types.AttributeValueMemberS{Value: "TableMigration3.5"}}
 
-// backdate makes the migration's state two hours old.
+// backdate makes the migration's state two days old.
 func (w *world) backdate() {
 	w.t.Helper()
 	if _, err := w.dynamodb.UpdateItem(w.t.Context(), &dynamodb.UpdateItemInput{
 		TableName: aws.String(w.app + "-CoordinatorState"), Key: migrationKey,
 		UpdateExpression:          aws.String("SET mts = :t"),
 		ConditionExpression:       aws.String("attribute_exists(mts)"),
-		ExpressionAttributeValues: item{":t": &types.AttributeValueMemberN{Value: fmt.Sprint(time.Now().Add(-2 * time.Hour).UnixMilli())}},
+		ExpressionAttributeValues: item{":t": &types.AttributeValueMemberN{Value: fmt.Sprint(time.Now().Add(-48 * time.Hour).UnixMilli())}},
 	}); err != nil {
 		w.t.Fatal(err)
 	}
