@@ -64,18 +64,20 @@ func (w *world) rest(who string, workers ...*worker) {
 		return held >= 4
 	})
 	<-time.After(time.Minute) // what a start brings is over
-	calls, cpu, mib := 0, time.Duration(0), 0
+	reads, writes, cpu, mib := 0, 0, time.Duration(0), 0
 	for _, k := range workers {
 		_, used := k.usage(w.t)
-		calls, cpu = calls-k.wire.count(), cpu-used
+		r, wr := k.wire.count()
+		reads, writes, cpu = reads-r, writes-wr, cpu-used
 	}
 	const span = 2 * time.Minute
 	<-time.After(span)
 	for _, k := range workers {
 		rss, used := k.usage(w.t)
-		calls, cpu, mib = calls+k.wire.count(), cpu+used, mib+rss
+		r, wr := k.wire.count()
+		reads, writes, cpu, mib = reads+r, writes+wr, cpu+used, mib+rss
 	}
-	results.measured("at rest, 4 leases, 2 workers, failover 10s: DynamoDB calls a minute", who, "%.1f", float64(calls)/span.Minutes())
+	results.measured("at rest, 4 leases, 2 workers, failover 10s: DynamoDB calls a minute", who, "%.1f writes, %.1f reads", float64(writes)/span.Minutes(), float64(reads)/span.Minutes())
 	results.measured("at rest, 4 leases, 2 workers, failover 10s: CPU a minute and worker", who, "%.2f s", cpu.Seconds()/span.Minutes()/2)
 	results.measured("at rest, 4 leases, 2 workers, failover 10s: memory of a worker", who, "%d MiB", mib/2)
 }

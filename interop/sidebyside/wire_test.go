@@ -94,13 +94,18 @@ func (w *wire) pass(rw http.ResponseWriter, r *http.Request, client *http.Client
 }
 
 // count returns the number of calls so far.
-func (w *wire) count() (n int) {
+func (w *wire) count() (reads, writes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, c := range w.calls {
-		n += c
+	for op, c := range w.calls {
+		switch op {
+		case "PutItem", "UpdateItem", "DeleteItem":
+			writes += c
+		default:
+			reads += c
+		}
 	}
-	return n
+	return reads, writes
 }
 
 // unconditional says what is wrong with a write of ours, or nothing: every write
