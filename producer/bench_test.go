@@ -210,6 +210,10 @@ func putParallel(b *testing.B, p *producer.Producer, ks []string, n int) {
 // the same way and do nothing there (see trip), and the same work with fewer
 // shards, whose calls no gate holds, since a shard has one under way: there the
 // results are counted too.
+//
+// On two busy cores of an EPYC, beyond 330 ns for the MD5s: 300 ns a record with
+// one shard and 750 to 900 with a thousand, where the trip takes 190 to 240 and
+// the clock, read once per Put, 40 to 70.
 func BenchmarkPutToSeal(b *testing.B) {
 	for _, shards := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprint(shards, "shards"), func(b *testing.B) { benchmarkPutToSeal(b, shards) })

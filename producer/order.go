@@ -143,15 +143,35 @@ func (p *Producer) refile(from []*parcel, now instant) {
 // fileInto adds a record to the last of a lane's packed parcels, or to a new one.
 func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64, due instant) *parcel {
 	wrapped, alone := l.packs(e, r)
-	if n := len(packed[l]); n > 0 && !alone {
-		to := packed[l][n-1]
-		if !to.alone && len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, r, hash, cost) {
+	run := alone && l.aggregate && e.past.maybe && e.past.misplaced == alonePacked
+	if to := company(packed[l], alone, hash); to != nil && (run || !alone) {
+		if len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, r, hash, cost) {
 			return to
 		}
 	}
-	to := p.newParcel(l, due, wrapped)
+	to := p.newParcel(l, due, wrapped || run)
 	to.add(e, r, hash, cost)
 	to.alone = alone
 	packed[l] = append(packed[l], to)
 	return to
+}
+
+// company returns which of a lane's packed parcels a record may join. One that is
+// to go without others joins those of its hash key all the same if they may be
+// stored already: they belong to one shard, whichever that is, and were in one
+// aggregate. So they are sent again all or none, and not some of them because the
+// time of the others is over.
+func company(packed []*parcel, alone bool, hash shardmap.HashKey) *parcel {
+	if !alone {
+		if n := len(packed); n > 0 && !packed[n-1].alone {
+			return packed[n-1]
+		}
+		return nil
+	}
+	for _, q := range slices.Backward(packed) {
+		if q.alone && q.enc != nil && q.hash == hash {
+			return q
+		}
+	}
+	return nil
 }

@@ -233,7 +233,7 @@ func (p *Producer) judge(q *parcel, sent, now instant) {
 	}
 	k, ok := p.known[q.landed.shard]
 	switch {
-	case !surprise || q.naked() || ok && q.within(k.Range):
+	case !surprise || q.naked() || ok && q.within(k.Range) || !ok && q.alone:
 		p.finish(q, &verdict{landing: q.landed})
 	case p.state != aborted && !q.surprised && (newer || p.loading || !ok):
 		q.surprised, q.patience = true, now.after(patience)
