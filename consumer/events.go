@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
@@ -176,7 +177,11 @@ func (o *Options) readFailed(i ReadFailedInfo) {
 }
 
 func (o *Options) retrievalChanged(i RetrievalInfo) {
-	o.Logger.Warn("retrieval changed", "stream", i.Stream, "shard", i.ShardID, "from", i.From.String(), "to", i.To.String(), "error", i.Err)
+	log := o.Logger.Warn
+	if i.Err == nil || errors.Is(i.Err, errNotActive) {
+		log = o.Logger.Info
+	}
+	log("retrieval changed", "stream", i.Stream, "shard", i.ShardID, "from", i.From.String(), "to", i.To.String(), "error", i.Err)
 	call(o.Events.RetrievalChanged, i)
 }
 

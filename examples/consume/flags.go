@@ -21,6 +21,8 @@ type options struct {
 	app      string
 	worker   string
 	start    consumer.Start
+	way      consumer.Retrieval
+	fanOut   string
 	failover time.Duration
 	every    int
 	runFor   time.Duration
@@ -41,6 +43,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.app, "app", "", "`name` of the application, which is also the lease table's (required)")
 	fs.StringVar(&o.worker, "worker", "", "`id` of this worker, different from the others' (default: host name and a random suffix)")
 	position := fs.String("position", "TRIM_HORIZON", "where a new application starts: TRIM_HORIZON, LATEST or AT_TIMESTAMP=`RFC3339`")
+	fs.TextVar(&o.way, "retrieval", consumer.Polling, "how records are got: polling, fanout or auto, which is fanout if it is possible")
+	fs.StringVar(&o.fanOut, "consumer", "", "`name` or ARN of the fan-out consumer (default: the name given by -app)")
 	fs.DurationVar(&o.failover, "failover", 10*time.Second, "`time` after which a silent worker's shards are taken; the same for all workers")
 	fs.IntVar(&o.every, "checkpoint-every", 0, "checkpoint after so many `records` (0: every 5 s)")
 	fs.DurationVar(&o.runFor, "run-for", 0, "stop after this `time` (0: never)")
@@ -73,6 +77,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	errs = append(errs, err, o.aws.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	if o.fanOut == "" {
+		o.fanOut = o.app
 	}
 	if o.worker == "" {
 		host, err := os.Hostname()

@@ -6,6 +6,7 @@
 // wrong meanwhile and passes is told on standard error.
 //
 //	go run ./examples/consume -stream clicks -app clicks-app
+//	go run ./examples/consume -stream clicks -app clicks-app -retrieval fanout
 //	go run ./examples/consume -endpoint http://127.0.0.1:4567 -stream clicks -app clicks-app -worker w1 -until 1000
 package main
 
@@ -74,6 +75,10 @@ func consume(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	log := &journal{w: stdout, worker: o.worker, fail: cancel}
 	c, err := consumer.New(streams, store, o.stream, func(c *consumer.Options) {
 		c.Start = o.start
+		c.Retrieval = o.way
+		if o.way != consumer.Polling {
+			c.FanOutConsumer = o.fanOut
+		}
 		c.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 		c.Lease = func(l *lease.Options) {
 			l.WorkerID = o.worker

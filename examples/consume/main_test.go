@@ -119,16 +119,21 @@ func TestConsumePrintsEveryEvent(t *testing.T) {
 // aggregate.
 func TestConsumeGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
-	url := serve(t, 3)
-	args := []string{"-endpoint", url, "-stream", "clicks", "-app", "two-app", "-worker", "w", "-failover", "1s", "-run-for", "30s", "-until"}
-	var subs []any
-	for _, n := range []string{"4", "1", "1"} {
-		for _, r := range of(consumed(t, append(args, n)...), "record") {
-			subs = append(subs, r["sub"])
+	for _, way := range []string{"polling", "fanout", "auto"} {
+		url := serve(t, 3)
+		args := []string{
+			"-endpoint", url, "-stream", "clicks", "-app", "two-app", "-worker", "w", "-failover", "1s",
+			"-retrieval", way, "-run-for", "30s", "-until",
 		}
-	}
-	if want := []any{0.0, 0.0, 0.0, 0.0, 1.0, 2.0}; !slices.Equal(subs, want) {
-		t.Errorf("subsequence numbers %v, want %v", subs, want)
+		var subs []any
+		for _, n := range []string{"4", "1", "1"} {
+			for _, r := range of(consumed(t, append(args, n)...), "record") {
+				subs = append(subs, r["sub"])
+			}
+		}
+		if want := []any{0.0, 0.0, 0.0, 0.0, 1.0, 2.0}; !slices.Equal(subs, want) {
+			t.Errorf("%s: subsequence numbers %v, want %v", way, subs, want)
+		}
 	}
 }
 
@@ -140,6 +145,7 @@ func TestConsumeNamesBadFlags(t *testing.T) {
 		{"-stream s -app app -position YESTERDAY", "-position"},
 		{"-stream s -app app -position AT_TIMESTAMP=noon", "-position"},
 		{"-stream s -app a", "-app"},
+		{"-stream s -app app -retrieval pull", "-retrieval"},
 		{"-stream s -app app -failover 10ms", "-failover"},
 		{"-stream s -app app -checkpoint-every -1", "-checkpoint-every"},
 		{"-stream s -app app -until -1", "-until"},

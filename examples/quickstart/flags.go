@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 
+	"github.com/kinesis-go/kinesis/consumer"
 	"github.com/kinesis-go/kinesis/examples/internal/awsclients"
 	"github.com/kinesis-go/kinesis/examples/internal/lines"
 )
@@ -24,6 +25,7 @@ type options struct {
 	app     string
 	digest  bool
 	stream  string
+	way     consumer.Retrieval
 	aws     awsclients.Flags
 
 	ownApp bool // the application's name was made up, so its table may go too
@@ -55,6 +57,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.app, "app", "", "application `name`, which is also the lease table's (default: quickstart, with a random suffix on a foreign server)")
 	fs.BoolVar(&o.digest, "digest", false, "print a SHA-256 over what was put and over what was delivered")
 	fs.StringVar(&o.stream, "stream", "", "`name` of a stream on AWS or at -endpoint; created and deleted again if it is not there")
+	fs.TextVar(&o.way, "retrieval", consumer.Polling, "how records are got: polling, fanout or auto")
 	o.aws.Register(fs, true)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

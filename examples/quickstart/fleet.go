@@ -43,6 +43,7 @@ type fleet struct {
 	app     string
 	shards  int
 	start   consumer.Start
+	way     consumer.Retrieval
 	deliver func(shard string, r *consumer.Record)
 	events  lease.Events // beside the fleet's own
 	board   *board
@@ -72,6 +73,9 @@ func (f *fleet) add(ctx context.Context, name string) error {
 	}
 	c, err := consumer.New(streams, store, f.stream, func(o *consumer.Options) {
 		o.Start = f.start
+		if o.Retrieval = f.way; f.way != consumer.Polling {
+			o.FanOutConsumer, o.Deregister = f.app, true
+		}
 		o.PollInterval = poll + time.Duration(f.shards)*pollPerShard
 		o.Events.HandlerFailed = func(i consumer.HandlerFailedInfo) { f.failed(w, i) }
 		o.Lease = func(l *lease.Options) {

@@ -35,6 +35,7 @@ func TestQuickstartLosesNothing(t *testing.T) {
 		"-records 3000 -shards 1 -workers 1",
 		"-records 3001 -shards 7 -workers 2 -seed 9",
 		"-records 500 -shards 2 -workers 5",
+		"-records 5000 -retrieval fanout",
 		"-records 1",
 		"-records 0",
 	}

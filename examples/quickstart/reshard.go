@@ -58,7 +58,7 @@ func (s *stream) delete(ctx context.Context) error {
 	if !s.created {
 		return nil
 	}
-	_, err := s.client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &s.name})
+	_, err := s.client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &s.name, EnforceConsumerDeletion: aws.Bool(true)})
 	return err
 }
 

@@ -82,7 +82,7 @@ func (s *show) prepare(ctx context.Context) error {
 	}
 	s.fleet = &fleet{
 		kinesis: streams, dynamo: s.tables, stream: s.stream.name, app: o.app, shards: s.started,
-		start: start, board: newBoard(), deliver: s.delivered, say: s.out.say,
+		start: start, way: o.way, board: newBoard(), deliver: s.delivered, say: s.out.say,
 		events: lease.Events{CheckpointStored: s.trim},
 	}
 	s.puts, err = producer.New(streams, s.stream.name, func(p *producer.Options) {
