@@ -182,7 +182,7 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 		var s *Shard
 		u := c.unpacker(held, from)
 		u.reached = func(t time.Time) { held.ReadTo(s.handledTo(t)) }
-		r := startReader(run, fetch, held.Err, retrieval, u)
+		r := startReader(run, fetch, held.Err, retrieval, retrieval.account, u)
 		s = &Shard{
 			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
 			source: r, stored: from,

@@ -50,22 +50,59 @@ const (
 	// leastGuess what any is.
 	firstGuess = 1 << 20
 	leastGuess = 4 << 10
+
+	// firstPart is the room a fetch needs to begin.
+	firstPart = 64 << 10
 )
 
 // An account is what the reader of one shard uses of the budget. What a fetch
 // will bring is not known before, so it reserves what pages have weighed
 // recently and pays the rest afterwards, as debt if need be: at most one page
-// for each fetch under way. A nil account counts nothing. It belongs to the
-// goroutine that fetches; what it handed out may be released on any.
+// for each fetch under way. A nil account counts nothing.
+//
+// To begin, a fetch needs room for a part of its page only; the rest may be debt
+// from the start. A page in one piece would have to wait for a moment when so
+// much is free at once, and everybody behind it would wait too.
+//
+// A shard that has pages fetches one ahead of the handler only while half of the
+// budget is free: otherwise shards whose handlers stand still would hold pages for
+// nothing, and those whose handlers wait would get none.
+//
+// It belongs to the goroutine that fetches; what says otherwise may be called on
+// any.
 type account struct {
-	share *budget.Share
-	most  int64 // to reserve: what is larger goes into debt
-	guess int64
-	stood time.Duration // waiting for room, in all
+	budget *budget.Budget
+	share  *budget.Share
+	guess  int64
+	stood  time.Duration // waiting for room, in all
+
+	held    atomic.Int64  // pages that are not released
+	starved atomic.Bool   // the handler waits for a page
+	kick    chan struct{} // holds a value if one of the two has changed
 }
 
 func newAccount(b *budget.Budget) *account {
-	return &account{share: b.Share(), most: b.Total() / 2, guess: firstGuess}
+	return &account{budget: b, share: b.Share(), guess: firstGuess, kick: make(chan struct{}, 1)}
+}
+
+// starving notes whether the handler waits for a page. It may be called on any
+// goroutine.
+func (a *account) starving(yes bool) {
+	if a != nil && a.starved.Swap(yes) != yes && yes {
+		a.wake()
+	}
+}
+
+func (a *account) wake() {
+	select {
+	case a.kick <- struct{}{}:
+	default:
+	}
+}
+
+// mayFetch reports whether the next page is wanted now.
+func (a *account) mayFetch() bool {
+	return a.held.Load() == 0 || a.starved.Load() || a.budget.Free() >= a.budget.Total()/2
 }
 
 // close ends the account. What is in use stays counted until it is released.
@@ -97,17 +134,29 @@ func (a *account) reserve(ctx context.Context, n int64) (reservation, error) {
 	if a == nil {
 		return reservation{}, ctx.Err()
 	}
-	n = min(n, a.most)
-	if a.share.TryAcquire(n) {
-		return reservation{a, n}, nil
+	first := min(n, firstPart)
+	if !a.mayFetch() || !a.share.TryAcquire(first) {
+		begun := time.Now()
+		err := a.wait(ctx, first)
+		a.stood += time.Since(begun)
+		if err != nil {
+			return reservation{}, err
+		}
 	}
-	begun := time.Now()
-	err := a.share.Acquire(ctx, n)
-	a.stood += time.Since(begun)
-	if err != nil {
-		return reservation{}, err
-	}
+	a.share.Charge(n - first)
 	return reservation{a, n}, nil
+}
+
+// wait waits until a page is wanted and there is room for n bytes of it.
+func (a *account) wait(ctx context.Context, n int64) error {
+	for !a.mayFetch() {
+		select {
+		case <-a.kick:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return a.share.Acquire(ctx, n)
 }
 
 // A reservation is room for a page that is not there yet.
@@ -143,7 +192,12 @@ func (r reservation) settle(records []types.Record) *memory {
 	if n == 0 {
 		return nil
 	}
-	return newMemory(func() { a.share.Release(n) })
+	a.held.Add(1)
+	return newMemory(func() {
+		a.share.Release(n)
+		a.held.Add(-1)
+		a.wake()
+	})
 }
 
 // payload returns the bytes of data and partition keys, as Kinesis counts them.

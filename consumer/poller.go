@@ -23,13 +23,20 @@ const (
 	// together.
 	pollBytesPerSecond = 2 << 20
 
-	// fullPage is the size of a page after which a shard answers no call for
-	// fullPagePause.
+	// fullPage is the size of a page after which a shard answers no call for 5
+	// seconds.
 	fullPage      = 10 << 20
 	fullPagePause = 5 * time.Second
 
-	// maxPollGap bounds how slow a reader becomes for others' sake.
-	maxPollGap = 10 * time.Second
+	// pollMargin is what is added to a pause because of bytes at least, since the
+	// shard's clock is not ours, and a fifth of the pause at most: who always came
+	// back when the shard is ready again would leave nothing to other readers.
+	pollMargin = 20 * time.Millisecond
+
+	// maxPollGap bounds how slow a reader becomes for others' sake, and
+	// maxThrottleGap how long it waits after a throttle, before jitter.
+	maxPollGap     = 10 * time.Second
+	maxThrottleGap = time.Second
 
 	// callTimeout ends a call to Kinesis that does not answer. The SDK sets no
 	// bound of its own.
@@ -38,6 +45,11 @@ const (
 
 // readBackoff spaces the attempts of a read that fails.
 var readBackoff = pace.Backoff{Base: 250 * time.Millisecond, Max: 10 * time.Second}
+
+// throttleJitter spreads those of a read that is throttled. It does not grow: of
+// several readers the one that comes away empty has to try as often as the one that
+// was lucky, who pauses for what it got.
+var throttleJitter = pace.Backoff{Base: time.Second / 2, Max: time.Second / 2}
 
 // A poller reads one shard with GetRecords, page by page. It belongs to one
 // goroutine.
@@ -94,6 +106,10 @@ func (p *poller) try(ctx context.Context) (page, error) {
 	p.failures, p.throttles = 0, 0
 	p.share.Passed(p.called)
 	p.wait = p.gap(pg)
+	if p.wait > p.interval && pg.behind > 0 { // because of bytes, which count from the answer on
+		yield := pace.Backoff{Base: p.wait / 5, Max: p.wait / 5}
+		p.wait += time.Since(p.called) + pollMargin + yield.Delay(p.identity, "yield", p.from.SequenceNumber, 0)
+	}
 	return pg, nil
 }
 
@@ -119,8 +135,8 @@ func (p *poller) failed(err error) {
 		now := time.Now()
 		p.share.Throttled(p.called, now)
 		p.throttles++
-		least := time.Duration(float64(minPollGap) / p.share.At(now))
-		p.wait = min(maxPollGap, least+readBackoff.Delay(p.identity, "throttle", p.shardID, p.throttles-1))
+		least := min(maxThrottleGap, time.Duration(float64(minPollGap)/p.share.At(now)))
+		p.wait = least + throttleJitter.Delay(p.identity, "throttle", p.shardID, p.throttles)
 		p.readFailed(err, p.throttles)
 		return
 	}

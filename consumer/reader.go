@@ -28,6 +28,7 @@ type reader struct {
 	stop        func()          // ends the goroutine and waits for it
 
 	unpack   unpacker
+	account  *account      // told when a page is waited for
 	children []lease.Shard // known once next returned io.EOF
 	end      bool          // the page being unpacked is the last
 	failed   error         // reading was given up; returned by next from then on
@@ -36,11 +37,11 @@ type reader struct {
 // startReader begins to fetch. The reader stops at the end of run, which is that
 // of Consumer.Run, of fetch, and of the lease; alive tells the latter also when
 // the contexts have not ended yet because the process was frozen.
-func startReader(run, fetch context.Context, alive func() error, p pager, u unpacker) *reader {
+func startReader(run, fetch context.Context, alive func() error, p pager, a *account, u unpacker) *reader {
 	ctx, cancel := context.WithCancel(fetch)
 	r := &reader{
 		ended: run.Done(), left: fetch.Done(), judge: judge(run, fetch, alive),
-		pages: make(chan page), unpack: u,
+		pages: make(chan page), unpack: u, account: a,
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -130,8 +131,10 @@ func (r *reader) next(ctx context.Context, until time.Time) (*Batch, error) {
 		if r.end {
 			return nil, io.EOF
 		}
+		r.account.starving(true)
 		select {
 		case pg := <-r.pages:
+			r.account.starving(false)
 			r.unpack.load(pg)
 			r.end, r.children, r.failed = pg.end, pg.children, pg.err
 			continue

@@ -28,7 +28,7 @@ func frozen(t *testing.T) (r *reader, freeze func()) {
 		}
 		return nil
 	}
-	r = startReader(t.Context(), t.Context(), alive, p, unpacker{opts: &o, observe: func(int) {}})
+	r = startReader(t.Context(), t.Context(), alive, p, nil, unpacker{opts: &o, observe: func(int) {}})
 	t.Cleanup(r.stop)
 	return r, func() { lost = true }
 }

@@ -76,6 +76,10 @@ func New(total int64) *Budget {
 // Total returns the size of the Budget.
 func (b *Budget) Total() int64 { return b.total }
 
+// Free returns roughly the bytes not in use, below 0 after Charge. It costs
+// nothing, and does not count what Shares have drawn ahead.
+func (b *Budget) Free() int64 { return b.free.Load() }
+
 // Used returns the bytes in use. It is exact when nothing moves.
 func (b *Budget) Used() int64 {
 	b.mu.Lock()
