@@ -49,7 +49,7 @@ func TestBudgetIsSharedByAllShards(t *testing.T) {
 		t.Run(way.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				const shards, stuck, total, page = 12, 2, 16 << 20, 1<<20 - 8
+				const shards, stuck, total, page = 6, 2, 16 << 20, 1<<20 - 8
 				w := newWorld(t, shards)
 				budget := consumer.NewBudget(total)
 				release := make(chan struct{})

@@ -125,16 +125,16 @@ func TestFanOutHealsItself(t *testing.T) {
 				heal := w.srv.Inject(f)
 				var s switches
 				stop := w.run(w.worker("w1", fanOut, s.option), w.handler("w1"))
-				for i := range 20 {
+				for i := range 12 {
 					w.puts(50)
 					time.Sleep(10 * time.Second)
-					if i == 10 {
+					if i == 6 {
 						w.split(id(1))
 					}
 				}
 				w.settle(time.Minute)
 				heal()
-				time.Sleep(15 * time.Minute) // long enough to be back at fan-out
+				w.subscribed(3) // all are back at fan-out
 				polls := w.calls("GetRecords")
 				w.puts(100)
 				w.settle(time.Minute)
