@@ -96,6 +96,9 @@ func (k *keyed) run(ctx context.Context) error {
 	err := k.deal(ctx, dealing)
 	k.end(unlimited, err)
 	close(k.over)
+	if ctx.Err() == nil && errors.Is(err, ErrStopping) {
+		_ = k.done.Flush(ctx) // what is in hand may outlast ctx; tried again below
+	}
 	wg.Wait()
 	for _, p := range k.pages {
 		if p.left > 0 {

@@ -164,7 +164,11 @@ func TestKeyedKeepsItsPromisesUnderRandomSchedules(t *testing.T) {
 					time.AfterFunc(time.Duration(w.rng.IntN(3000))*time.Millisecond, func() { cancel(consumer.ErrStopping) })
 				}
 				from := w.stored
-				err := h(ctx, consumer.NewShard("clicks", "shardId-0", w.batches(), nil, w.store))
+				batches, end := w.batches(), error(nil)
+				if tenure < 3 && w.rng.IntN(2) == 0 { // is asked to stop, and may end in peace
+					batches, end = batches[:w.rng.IntN(len(batches)+1)], consumer.ErrStopping
+				}
+				err := h(ctx, consumer.NewShard("clicks", "shardId-0", batches, end, w.store))
 				cancel(nil)
 				if w.running != 0 {
 					t.Fatal("the handler returned before its calls")
@@ -332,6 +336,36 @@ func TestKeyedEndsWithTheOldestError(t *testing.T) {
 		err := h(t.Context(), consumer.NewShard("clicks", "shardId-0", []*consumer.Batch{b, nil, nil, nil}, consumer.ErrStopping, nil))
 		if !errors.As(err, &re) || re.Position != checkpoint.At("1") {
 			t.Errorf("handler returned %v, want the error of record 1", err)
+		}
+	})
+}
+
+// A call that outlasts the drain timeout costs the checkpoint of nothing that
+// was done before it.
+func TestKeyedStopStoresBeforeItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.puts(50)
+		var mu sync.Mutex
+		handled := 0
+		stop := w.run(w.worker("w1"), consumer.EachRecord(func(ctx context.Context, r *consumer.Record) error {
+			mu.Lock()
+			handled++
+			n := handled
+			mu.Unlock()
+			if n == 50 {
+				<-ctx.Done()
+			}
+			return nil
+		}, func(o *consumer.EachOptions) { o.Concurrency, o.CheckpointInterval = 2, time.Hour }))
+		time.Sleep(20 * time.Second)
+		if err := stop(); err != nil {
+			t.Logf("Run = %v", err)
+		}
+		row, err := w.store().Row(t.Context(), id(0))
+		if err != nil || !row.Checkpoint.IsRecord() {
+			t.Errorf("stored %v (%v), want the record before the last", row.Checkpoint, err)
 		}
 	})
 }

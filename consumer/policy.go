@@ -147,7 +147,7 @@ func (g *keysGivenUp) has(key string) bool {
 	return ok && time.Now().Before(until)
 }
 
-// add notes that a record of key is about to be given up, or was.
+// add notes that a record of key is about to be given up.
 func (g *keysGivenUp) add(key string) error {
 	if g == nil || key == "" {
 		return nil

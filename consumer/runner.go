@@ -131,7 +131,6 @@ func (r *runner) bury(ctx context.Context, w *work) (verdict, time.Duration, err
 			r.report(w, err, pause)
 			return workAgain, pause, nil
 		}
-		_ = r.gone.add(key) // anew, from the end of the call; it has a place already
 		r.seen.add(w.records[w.letters : w.letters+1])
 		w.letters++
 		w.refusals = 0
