@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ type script struct {
 	steps []step
 	begun time.Time
 	end   error
-	held  int // memories not released
+	held  atomic.Int64 // memories not released
 }
 
 type step struct {
@@ -40,8 +41,8 @@ func (s *script) next(ctx context.Context, until time.Time) (*Batch, error) {
 	if err := sleep(ctx, time.Until(at)); err != nil {
 		return nil, err
 	}
-	b := &Batch{Records: s.steps[0].records, mem: newMemory(func() { s.held-- })}
-	s.held++
+	b := &Batch{Records: s.steps[0].records, mem: newMemory(func() { s.held.Add(-1) })}
+	s.held.Add(1)
 	s.steps = s.steps[1:]
 	return b, nil
 }
@@ -101,8 +102,8 @@ func TestBatchesAreCutAndJoined(t *testing.T) {
 				var got, stored []string
 				begun := time.Now()
 				h := EachBatch(func(_ context.Context, b *Batch) error {
-					if src.held > 4 {
-						t.Errorf("%d pages are accounted for", src.held)
+					if src.held.Load() > 4 {
+						t.Errorf("%d pages are accounted for", src.held.Load())
 					}
 					what := "tick"
 					if len(b.Records) > 0 {
@@ -119,8 +120,8 @@ func TestBatchesAreCutAndJoined(t *testing.T) {
 				if !slices.Equal(got, tt.want) {
 					t.Errorf("got %q, want %q", got, tt.want)
 				}
-				if src.held != 0 {
-					t.Errorf("%d pages are still accounted for", src.held)
+				if src.held.Load() != 0 {
+					t.Errorf("%d pages are still accounted for", src.held.Load())
 				}
 			})
 		})
@@ -195,8 +196,8 @@ func TestBatchesKeepTheirBoundsUnderRandomSchedules(t *testing.T) {
 				t.Error(err)
 			}
 			s.letGo()
-			if done != n || src.held != 0 || stored[len(stored)-1] != fmt.Sprint(n) {
-				t.Errorf("%d of %d done, %d pages held, stored %v", done, n, src.held, stored)
+			if done != n || src.held.Load() != 0 || stored[len(stored)-1] != fmt.Sprint(n) {
+				t.Errorf("%d of %d done, %d pages held, stored %v", done, n, src.held.Load(), stored)
 			}
 		})
 	}
@@ -217,8 +218,8 @@ func TestGatheredRecordsAreLeftToTheNext(t *testing.T) {
 			t.Error(err)
 		}
 		s.letGo()
-		if !slices.Equal(got, []string{"3"}) || !slices.Equal(stored, []string{"3"}) || src.held != 0 {
-			t.Errorf("handled %v, stored %v, %d pages held", got, stored, src.held)
+		if !slices.Equal(got, []string{"3"}) || !slices.Equal(stored, []string{"3"}) || src.held.Load() != 0 {
+			t.Errorf("handled %v, stored %v, %d pages held", got, stored, src.held.Load())
 		}
 	})
 }

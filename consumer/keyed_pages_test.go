@@ -32,8 +32,8 @@ func TestKeyedHoldsPagesUntilTheirLastRecord(t *testing.T) {
 			defer cancel(nil)
 			stuck := make(chan struct{})
 			time.AfterFunc(time.Minute, func() {
-				if src.held != 1 {
-					t.Errorf("%d batches are accounted for, want that of the record that is stuck", src.held)
+				if src.held.Load() != 1 {
+					t.Errorf("%d batches are accounted for, want that of the record that is stuck", src.held.Load())
 				}
 				if ends {
 					cancel(ErrStopping)
@@ -41,8 +41,8 @@ func TestKeyedHoldsPagesUntilTheirLastRecord(t *testing.T) {
 				close(stuck)
 			})
 			time.AfterFunc(2*time.Minute, func() {
-				if src.held != 0 {
-					t.Errorf("%d batches are accounted for when all is done", src.held)
+				if src.held.Load() != 0 {
+					t.Errorf("%d batches are accounted for when all is done", src.held.Load())
 				}
 			})
 			h := EachRecord(func(_ context.Context, r *Record) error {
@@ -55,8 +55,8 @@ func TestKeyedHoldsPagesUntilTheirLastRecord(t *testing.T) {
 				t.Error(err)
 			}
 			s.letGo()
-			if src.held != 0 {
-				t.Errorf("%d batches are accounted for after the end", src.held)
+			if src.held.Load() != 0 {
+				t.Errorf("%d batches are accounted for after the end", src.held.Load())
 			}
 		})
 	}
@@ -83,8 +83,8 @@ func TestKeyedLetsGoOfWhatItDidNotBegin(t *testing.T) {
 			t.Error(err)
 		}
 		s.letGo()
-		if src.held != 0 || calls.Load() > 3 || len(stored) != 0 {
-			t.Errorf("%d batches are accounted for, %d calls, stored %v", src.held, calls.Load(), stored)
+		if src.held.Load() != 0 || calls.Load() > 3 || len(stored) != 0 {
+			t.Errorf("%d batches are accounted for, %d calls, stored %v", src.held.Load(), calls.Load(), stored)
 		}
 	})
 }
