@@ -16,6 +16,7 @@ import (
 	"github.com/kinesis-go/kinesis/internal/hostload"
 	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
+	"github.com/kinesis-go/kinesis/internal/wire"
 	"github.com/kinesis-go/kinesis/lease"
 )
 
@@ -49,6 +50,7 @@ type Consumer struct {
 	client  KinesisAPI
 	stream  streamRef
 	opts    Options
+	wire    *wire.Codec
 	leases  *lease.Coordinator
 	budget  *Budget
 	fans    fanOuts
@@ -77,7 +79,7 @@ func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Op
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{client: client, stream: ref, opts: o, budget: o.Budget}
+	c := &Consumer{client: client, stream: ref, opts: o, wire: wire.New(o.Wire), budget: o.Budget}
 	if c.budget == nil {
 		c.budget = NewBudget(o.MaxBufferedBytes)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/schemas"
-	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
+
+	"github.com/kinesis-go/kinesis/internal/wire"
 )
 
 const (
@@ -79,9 +79,7 @@ func (s *fanOuts) end() {
 func (f *fanOut) perCall(c *gatedClient) func(*kinesis.Options) {
 	return func(o *kinesis.Options) {
 		o.Retryer = aws.NopRetryer{}
-		// The SDK's protocol keeps state that two subscriptions of a client race
-		// for (smithy-go#714).
-		o.Protocol = awsjson.New11(schemas.Kinesis_20131202)
+		wire.Events(o)
 		c.next = f.transport.forEvents(o.HTTPClient)
 		o.HTTPClient = c
 	}

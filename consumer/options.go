@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kinesis-go/kinesis/internal/budget"
+	"github.com/kinesis-go/kinesis/internal/wire"
 	"github.com/kinesis-go/kinesis/lease"
 )
 
@@ -59,6 +60,13 @@ type Options struct {
 	// like a shard of another. Default nil.
 	Budget *Budget
 
+	// Wire is the format of GetRecords. Default [JSON], as the SDK writes it. With
+	// [CBOR], as the SDK for Java writes it, answers are a quarter shorter and
+	// nearly free to decode; it is not verified against the real service yet. A
+	// consumer that notices that its server does not understand CBOR goes on in
+	// JSON. A client whose Options.Protocol is not the SDK's default keeps its own.
+	Wire Wire
+
 	// MaxBatchRecords bounds the user records of one [Batch], from 1 to 100,000;
 	// default 10,000. One response of Kinesis may hold millions when they are
 	// aggregated; it is then delivered in several batches.
@@ -106,6 +114,17 @@ const minBufferedBytes = 16 << 20
 // ARN.
 var consumerName = regexp.MustCompile(`^([a-zA-Z0-9_.-]{1,128}|arn:[^:]+:kinesis:[^:]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}/consumer/[a-zA-Z0-9_.-]{1,128}:[0-9]+)$`)
 
+// Wire is a format of calls to Kinesis: [JSON] or [CBOR].
+type Wire = wire.Format
+
+const (
+	// JSON is application/x-amz-json-1.1.
+	JSON = wire.JSON
+
+	// CBOR is application/x-amz-cbor-1.1.
+	CBOR = wire.CBOR
+)
+
 // A Budget is a number of bytes that several Consumers of a process share; see
 // [Options.Budget]. Use [NewBudget] to make one. Total returns its size, Used
 // what is in use now.
@@ -134,6 +153,7 @@ func (o *Options) validate() error {
 	} else {
 		bad(o.MaxBufferedBytes >= minBufferedBytes, "MaxBufferedBytes", o.MaxBufferedBytes, "16 MiB or more")
 	}
+	bad(o.Wire <= CBOR, "Wire", int(o.Wire), "JSON or CBOR")
 	bad(o.MaxBatchRecords >= 1 && o.MaxBatchRecords <= 100_000, "MaxBatchRecords", o.MaxBatchRecords, "1 to 100000")
 	bad(o.Logger != nil, "Logger", "nil", "a logger")
 	return errors.Join(append(errs, o.Start.validate())...)

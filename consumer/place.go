@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
+	"github.com/kinesis-go/kinesis/internal/wire"
 	"github.com/kinesis-go/kinesis/lease"
 )
 
@@ -34,6 +35,7 @@ type page struct {
 // goroutine that fetches.
 type place struct {
 	client   KinesisAPI
+	wire     *wire.Codec // of GetRecords; nil leaves it to the SDK
 	stream   streamRef
 	shardID  string
 	start    time.Time // where checkpoint.AtTimestamp starts

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
+	"github.com/kinesis-go/kinesis/internal/wire"
 )
 
 const (
@@ -157,7 +158,7 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 		p.iterator = it
 	}
 	p.pinStart(ctx)
-	out, err := p.client.GetRecords(ctx, &kinesis.GetRecordsInput{
+	out, err := wire.Call(ctx, p.wire, p.client.GetRecords, &kinesis.GetRecordsInput{
 		ShardIterator: p.iterator,
 		StreamARN:     p.stream.arnOnly(),
 	}, noRetries)

@@ -71,7 +71,7 @@ type retriever struct {
 func (c *Consumer) retriever(run context.Context, held *lease.Held, from checkpoint.Position) (*retriever, error) {
 	p := &place{
 		heard: held.Since(), pin: held.Pin,
-		client: c.client, stream: c.stream, shardID: held.Shard().ID,
+		client: c.client, wire: c.wire, stream: c.stream, shardID: held.Shard().ID,
 		start: held.Stream().StartTime, identity: held.Epoch().Owner, opts: &c.opts, from: from,
 	}
 	fan, err := c.fans.of(run, c.client, c.stream, &c.opts, p.identity)

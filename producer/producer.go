@@ -14,12 +14,14 @@ import (
 	"github.com/kinesis-go/kinesis/internal/budget"
 	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
+	"github.com/kinesis-go/kinesis/internal/wire"
 )
 
 // A Producer puts records into one stream. Use [New] to make one and
 // [Producer.Close] to end it. It is safe for concurrent use.
 type Producer struct {
 	client KinesisAPI
+	wire   *wire.Codec
 	stream target
 	opts   Options
 	start  time.Time     // instants count from here
@@ -82,6 +84,7 @@ func New(client KinesisAPI, stream string, optFns ...func(*Options)) (*Producer,
 	}
 	p := &Producer{
 		client:  client,
+		wire:    wire.New(opts.Wire),
 		stream:  t,
 		opts:    opts,
 		start:   time.Now(),

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/kinesis-go/kinesis/aggregation"
+	"github.com/kinesis-go/kinesis/internal/wire"
 )
 
 var outerPartitionKey = aws.String(aggregation.OuterPartitionKey)
@@ -38,7 +39,7 @@ func (p *Producer) send(ctx context.Context, r *request) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.opts.RequestTimeout)
 	var c courier
-	r.out, r.err = p.client.PutRecords(ctx, in, withoutRetries, c.hire)
+	r.out, r.err = wire.Call(ctx, p.wire, p.client.PutRecords, in, withoutRetries, c.hire)
 	cancel()
 	r.held = c.held()
 	r.attempt.Duration = time.Since(r.attempt.Start)

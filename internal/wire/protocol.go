@@ -1,0 +1,247 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
+)
+
+const (
+	typeJSON = "application/x-amz-json-1.1"
+	typeCBOR = "application/x-amz-cbor-1.1"
+
+	// maxBodyBytes bounds an answer, and an event. Ten MiB of data, the limit of
+	// the service, in 10,000 records with the longest keys, every character
+	// written as an escape, have 47 MiB.
+	maxBodyBytes = 64 << 20
+
+	// maxErrorBytes bounds the answer of an error.
+	maxErrorBytes = 1 << 20
+)
+
+// A protocol is the SDK's protocol for one call, with the bodies of PutRecords
+// and GetRecords made here.
+type protocol struct {
+	*awsjson.Protocol
+	codec  *Codec
+	format Format
+	body   *body // of the request, if it was made here
+}
+
+// use is the option function of the call.
+func (p *protocol) use(o *kinesis.Options) {
+	if _, ok := o.Protocol.(*awsjson.Protocol); !ok {
+		return // the caller's own
+	}
+	o.Protocol = p
+	o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], p.addPayloadHash)
+}
+
+// release takes the request's body back from whoever may still hold it.
+func (p *protocol) release() {
+	if p.body == nil {
+		return
+	}
+	if buf := p.body.detach(); buf != nil {
+		buf = buf[:0]
+		p.codec.buffers.Put(&buf)
+	}
+}
+
+// SerializeRequest implements [smithyhttp.ClientProtocol].
+func (p *protocol) SerializeRequest(ctx context.Context, op *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error {
+	var encode func([]byte) []byte
+	switch in := in.(type) {
+	case *kinesis.PutRecordsInput:
+		if encode = func(b []byte) []byte { return appendPutRecordsJSON(b, in) }; p.format == CBOR {
+			encode = func(b []byte) []byte { return appendPutRecordsCBOR(b, in) }
+		}
+	case *kinesis.GetRecordsInput:
+		if encode = func(b []byte) []byte { return appendGetRecordsJSON(b, in) }; p.format == CBOR {
+			encode = func(b []byte) []byte { return appendGetRecordsCBOR(b, in) }
+		}
+	}
+	if encode == nil {
+		return p.Protocol.SerializeRequest(ctx, op, in, req)
+	}
+	// The SDK writes the headers, around an input without records.
+	if err := p.Protocol.SerializeRequest(ctx, op, nothing{}, req); err != nil {
+		return err
+	}
+	if p.format == CBOR {
+		req.Header.Set("Content-Type", typeCBOR)
+	}
+	var buf []byte
+	if b, ok := p.codec.buffers.Get().(*[]byte); ok {
+		buf = *b
+	}
+	p.release()
+	p.body = &body{buf: encode(buf)}
+	with, err := req.SetStream(p.body)
+	if err != nil {
+		return fmt.Errorf("wire: set body: %w", err)
+	}
+	*req = *with
+	return nil
+}
+
+// nothing is an input of no members.
+type nothing struct{}
+
+// Serialize implements [smithy.Serializable].
+func (nothing) Serialize(smithy.ShapeSerializer) {}
+
+// DeserializeResponse implements [smithyhttp.ClientProtocol].
+func (p *protocol) DeserializeResponse(ctx context.Context, op *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	if resp.StatusCode < 200 || resp.StatusCode >= 300 {
+		return p.failed(ctx, op, types, resp, out)
+	}
+	cbor := isCBOR(resp)
+	var decode func([]byte) error
+	switch out := out.(type) {
+	case *kinesis.PutRecordsOutput:
+		if decode = func(b []byte) error { return decodePutRecordsJSON(b, out) }; cbor {
+			decode = func(b []byte) error { return decodePutRecordsCBOR(b, out) }
+		}
+	case *kinesis.GetRecordsOutput:
+		if decode = func(b []byte) error { return decodeGetRecordsJSON(b, out) }; cbor {
+			decode = func(b []byte) error { return decodeGetRecordsCBOR(b, out) }
+		}
+	}
+	if decode == nil {
+		return p.Protocol.DeserializeResponse(ctx, op, types, resp, out)
+	}
+	b, err := readAll(resp, maxBodyBytes)
+	if err == nil && len(b) > 0 {
+		if err = decode(b); err != nil && p.format == CBOR {
+			p.codec.json.Store(true)
+		}
+	}
+	if err != nil {
+		return &smithy.DeserializationError{Err: err}
+	}
+	if cbor {
+		p.codec.answered.Store(true)
+	}
+	return nil
+}
+
+// failed returns the error of an answer, as the SDK makes it.
+func (p *protocol) failed(ctx context.Context, op *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	b, err := readAll(resp, maxErrorBytes)
+	if err != nil {
+		return &smithy.DeserializationError{Err: err}
+	}
+	cbor := isCBOR(resp)
+	if cbor && len(b) > 0 {
+		if b, err = errorJSON(b); err != nil {
+			return &smithy.DeserializationError{Err: err}
+		}
+	}
+	err = p.Protocol.DeserializeResponse(ctx, op, types, &smithyhttp.Response{Response: &http.Response{
+		Status: resp.Status, StatusCode: resp.StatusCode, Header: resp.Header, Body: io.NopCloser(bytes.NewReader(b)),
+	}}, out)
+	if p.format != CBOR {
+		return err
+	}
+	switch judge(resp.StatusCode, cbor, p.codec.answered.Load(), err) {
+	case again:
+		p.codec.json.Store(true)
+		return &notUnderstoodError{err}
+	case next:
+		p.codec.json.Store(true)
+	case speaks:
+		p.codec.answered.Store(true)
+	}
+	return err
+}
+
+// A finding is what an error in answer to CBOR says about the server.
+type finding int
+
+const (
+	neither finding = iota
+	speaks          // it speaks CBOR
+	again           // it does not, and has done nothing
+	next            // it may not, and may have done something
+)
+
+// judge says what an error means for the format: status and err are the answer,
+// cbor whether it was CBOR, and answered whether any was before.
+func judge(status int, cbor, answered bool, err error) finding {
+	var code string
+	if api := smithy.APIError(nil); errors.As(err, &api) {
+		code = api.ErrorCode()
+	}
+	switch {
+	case status == http.StatusUnsupportedMediaType:
+		return again
+	case status >= 400 && status < 500 && (code == "SerializationException" || code == "UnknownOperationException"):
+		return again
+	case cbor:
+		return speaks
+	}
+	switch status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnprocessableEntity:
+		// A server for which the body has no arguments complains of those, or has
+		// no words at all. Throttling and rights are judged before a body is read.
+		switch code {
+		case "", "UnknownError", "InvalidArgumentException", "ValidationException", "InvalidParameterException", "MissingParameter":
+			return again
+		}
+	case http.StatusInternalServerError, http.StatusNotImplemented:
+		if !answered {
+			return next
+		}
+	}
+	return neither
+}
+
+func isCBOR(resp *smithyhttp.Response) bool {
+	return strings.Contains(resp.Header.Get("Content-Type"), "cbor")
+}
+
+// readAll reads the body of an answer, of at most limit bytes, into a buffer of
+// its own. Of a longer one it lets go at once: the SDK would read it to its end
+// before closing it.
+func readAll(resp *smithyhttp.Response, limit int) ([]byte, error) {
+	b, err := readBody(resp.Body, resp.ContentLength, limit)
+	if err != nil {
+		_ = resp.Body.Close()
+		resp.Body = http.NoBody
+	}
+	return b, err
+}
+
+// readBody reads a body that is said to have length bytes, -1 if it is not said.
+func readBody(r io.Reader, length int64, limit int) ([]byte, error) {
+	if length > int64(limit) {
+		return nil, fmt.Errorf("wire: the answer has %d bytes, more than %d", length, limit)
+	}
+	// One byte more lets the end be seen without another buffer.
+	buf := make([]byte, 0, max(length, 511)+1)
+	for {
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case len(buf) > limit:
+			return nil, fmt.Errorf("wire: the answer has more than %d bytes", limit)
+		case errors.Is(err, io.EOF):
+			return buf, nil
+		case err != nil:
+			return nil, fmt.Errorf("wire: read answer: %w", err)
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}
