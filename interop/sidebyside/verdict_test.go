@@ -64,7 +64,7 @@ func (w *world) finish(s *scenario) {
 
 // judgeRepeats counts deliveries. A record may come again only if its worker was
 // killed, and it was in the last batch of that tenure; or, where leases are stolen,
-// if the worker has stored no position since, because the lease was another's.
+// if one of the two has stored no position since, because the lease was the other's.
 func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 	type tenure struct {
 		worker, shard string
@@ -96,7 +96,7 @@ func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 		repeated++
 		had := tenure{before.Worker, before.Shard, before.tenure}
 		killed := !w.workers[had.worker].killed.IsZero() && before.Batch == last[had]
-		stolen := s.steals && before.Time >= stored[had]
+		stolen := s.steals && (before.Time >= stored[had] || e.Time >= stored[tenure{e.Worker, e.Shard, e.tenure}])
 		if !killed && !stolen {
 			if excess++; excess <= 5 {
 				w.t.Errorf("%s came to %s at %v and again to %s at %v", id(e.Data), before.Worker, before.at(), e.Worker, e.at())
