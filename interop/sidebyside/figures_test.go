@@ -23,6 +23,22 @@ func (w *world) firstRecord(k *worker, how string) {
 	results.measured("process start to first record, "+how+", failover "+failover.String(), k.side(), "%.1f s", at.Sub(k.begun).Seconds())
 }
 
+// balanced awaits a worker's share of two leases.
+func (w *world) balanced(k *worker) {
+	w.t.Helper()
+	w.holding(k, 2, joins)
+	results.measured("process start to its share of 2 of 4 leases, failover "+failover.String(), k.side(), "%.1f s", time.Since(k.begun).Seconds())
+}
+
+// figureHandoffs measures how long leases were being handed over, by their rows.
+func (w *world) figureHandoffs(who string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, took := range w.handoffs {
+		results.measured("a lease being handed over", who, "%.1f s", took.Seconds())
+	}
+}
+
 func (k *worker) side() string {
 	if k.java {
 		return "Java"

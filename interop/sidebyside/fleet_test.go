@@ -56,14 +56,15 @@ func oursFirst(t *testing.T, s *scenario) {
 	w.holding(go1, 4, soon)
 	w.firstRecord(go1, "new application")
 	java1 := w.java(kcl35, "java-1")
-	w.holding(java1, 2, joins)
+	w.balanced(java1)
 	w.firstRecord(java1, "joining")
 	w.stop(go1)
 	w.holding(java1, 4, joins)
 	go2 := w.ours("go-2")
-	w.holding(go2, 2, joins)
+	w.balanced(go2)
 	w.firstRecord(go2, "joining")
 	w.finish(s)
+	w.figureHandoffs("ours and Java, whoever leads")
 }
 
 func javaFirst(t *testing.T, s *scenario) {
@@ -73,11 +74,12 @@ func javaFirst(t *testing.T, s *scenario) {
 	w.holding(java1, 4, joins)
 	w.firstRecord(java1, "new application")
 	go1 := w.ours("go-1")
-	w.holding(go1, 2, joins)
+	w.balanced(go1)
 	w.firstRecord(go1, "joining")
 	w.stop(java1)
 	w.holding(go1, 4, joins)
 	w.finish(s)
+	w.figureHandoffs("ours and Java, whoever leads")
 }
 
 // together: ours must do nothing that a KCL worker in its first start does not

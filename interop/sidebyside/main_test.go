@@ -163,6 +163,12 @@ func (r *collection) print() error {
 	defer r.mu.Unlock()
 	slices.SortStableFunc(r.rows, func(a, b row) int { return a.order - b.order })
 	slices.SortStableFunc(r.figures, func(a, b figure) int { return strings.Compare(a.what+a.who, b.what+b.who) })
+	for i := len(r.figures) - 1; i > 0; i-- { // several of one kind are one line
+		if a, b := &r.figures[i-1], r.figures[i]; a.what == b.what && a.who == b.who {
+			a.value += ", " + b.value
+			r.figures = slices.Delete(r.figures, i, i+1)
+		}
+	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nscenario\tparts\tin\tdelivered\trepeated\tlost\tseconds\t")
 	for _, l := range r.rows {
