@@ -200,7 +200,7 @@ func (h *Held) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 		return Write{Op: Checkpoint, Seen: seen, Checkpoint: p, Throughput: m.rate}, nil
 	})
 	if err == nil && stored {
-		call(h.m.events.CheckpointStored, CheckpointInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: h.Epoch(), Position: p})
+		call(h.m.events.CheckpointStored, CheckpointInfo{Stream: h.stream.Label(), Shard: h.shard.ID, Epoch: h.Epoch(), Position: p})
 	}
 	return err
 }
@@ -230,7 +230,7 @@ func (h *Held) lose(reason string) {
 		return // nobody works on it
 	}
 	h.m.log.Warn("lease lost", "lease", h.key, "reason", reason)
-	call(h.m.events.Lost, LostInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: epoch, Err: err})
+	call(h.m.events.Lost, LostInfo{Stream: h.stream.Label(), Shard: h.shard.ID, Epoch: epoch, Err: err})
 	h.m.reportSoon()
 }
 

@@ -22,7 +22,7 @@ type leadership struct {
 	tried   Lock      // a lock whose writing got no answer, zero if none
 	triedAt time.Time // when that was issued
 
-	audit audit
+	roster *roster // nil until it is needed
 }
 
 // watchers is the number of workers beside the leader that read the whole table
@@ -147,7 +147,7 @@ func (m *member) elected(lock Lock, issued time.Time) {
 	if l.leading {
 		return
 	}
-	l.leading, l.since, l.audit = true, time.Now(), audit{}
+	l.leading, l.since, l.roster = true, time.Now(), nil
 	m.log.Info("leading")
 	call(m.events.Elected, ElectedInfo{Leading: true})
 }
@@ -205,7 +205,7 @@ const (
 // rule does the leader's duties with what is in the table, and reports whether
 // nothing is left to do.
 func (m *member) rule(ctx, base context.Context, now time.Time, snap *Snapshot) (settled bool) {
-	settled = m.syncIfNeeded(ctx, now, snap)
+	settled = m.keepStreams(ctx, now, snap)
 	if m.taking() {
 		m.removeFinished(ctx, snap)
 		return settled
@@ -261,7 +261,7 @@ func (m *member) makeMoves(ctx, base context.Context, moves []move) {
 		}
 		m.log.Info("lease moved", "lease", rows[i].Key, "from", mv.from, "to", mv.write.Owner, "reason", mv.reason)
 		call(m.events.Assigned, AssignedInfo{
-			Stream: m.streams[0].Name, Shard: rows[i].Shard, From: mv.from, To: mv.write.Owner,
+			Stream: m.labelOf(&rows[i]), Shard: rows[i].Shard, From: mv.from, To: mv.write.Owner,
 			Graceful: mv.write.Op == Handoff, Reason: mv.reason,
 		})
 		m.begin(base, rows[i])

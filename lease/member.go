@@ -32,18 +32,19 @@ type member struct {
 	timing  timing
 	hold    func(fetch, work context.Context, h *Held) error
 
-	streams  []Stream
-	observer *observer
-	lead     leadership
-	phase    Phase
-	due      schedule
-	ticks    uint64          // counts the uses of jitter
-	runID    string          // of this run
-	oldRuns  map[string]bool // former runs under the id; not changed once leases are acquired
-	reporter reporter
-	foreign  bool // the table has leases of other streams
-	rival    rival
-	skipped  map[string]bool // keys of rows told of in RowSkipped
+	catalogue catalogue
+	verifier  verifier
+	observer  *observer
+	lead      leadership
+	phase     Phase
+	due       schedule
+	ticks     uint64          // counts the uses of jitter
+	runID     string          // of this run
+	oldRuns   map[string]bool // former runs under the id; not changed once leases are acquired
+	reporter  reporter
+	foreign   bool // the table has leases of another kind of application
+	rival     rival
+	skipped   map[string]bool // keys of rows told of in RowSkipped
 
 	loopWake, guardWake chan struct{}
 
@@ -58,13 +59,13 @@ type member struct {
 	mu       sync.Mutex // guards what follows
 	stopping bool
 	held     map[string]*Held
-	done     map[string]chan struct{} // closed when this worker finishes that shard
-	syncing  bool                     // the goroutine of syncShards runs
+	done     map[string]chan struct{} // by lease; closed when this worker finishes that shard
+	syncs    map[string]*syncResult   // by stream
+	syncing  int                      // goroutines of syncShards
 	lookNow  bool                     // the table has changed: look at it
 	showNow  bool                     // a lease was lost: show that we are alive
 
 	failure error // ends the run
-	synced  syncResult
 }
 
 // schedule says when each thing is due next; the zero time is at once.
@@ -82,6 +83,8 @@ func newMember(c *Coordinator, hold func(fetch, work context.Context, h *Held) e
 		loopWake: make(chan struct{}, 1), guardWake: make(chan struct{}, 1),
 		successors: successors{ready: make(chan struct{})},
 		held:       make(map[string]*Held), done: make(map[string]chan struct{}),
+		syncs:     make(map[string]*syncResult),
+		catalogue: catalogue{source: c.source}, verifier: newVerifier(),
 	}
 }
 
@@ -118,24 +121,14 @@ func (m *member) open(ctx context.Context) error {
 		return fmt.Errorf("lease: ask the store for its phase: %w", err)
 	}
 	m.enter(ctx, phase)
-	m.streams, err = m.source.Streams(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("lease: ask the source for its streams: %w", err)
-	case len(m.streams) != 1:
-		return fmt.Errorf("lease: source has %d streams, want exactly 1", len(m.streams))
-	}
-	switch s := m.streams[0]; {
-	case s.Name == m.id:
-		return fmt.Errorf("lease: WorkerID %q is the name of the stream, want another", m.id)
-	case s.Start != checkpoint.TrimHorizon && s.Start != checkpoint.Latest && s.Start != checkpoint.AtTimestamp:
-		return fmt.Errorf("lease: stream %s: start %v, want TRIM_HORIZON, LATEST or AT_TIMESTAMP", s.Name, s.Start)
+	if err := m.catalogue.open(ctx, m.id); err != nil {
+		return err
 	}
 	snap, err := m.firstLook(ctx)
 	if err != nil {
 		return err
 	}
-	if err := m.checkStream(ctx, &snap); err != nil {
+	if err := m.checkStreams(ctx, snap.Rows); err != nil {
 		return err
 	}
 	return m.awaitOldRun(ctx, snap)
@@ -225,16 +218,14 @@ func (m *member) takeLookNow() bool {
 	return look
 }
 
-// look reads the table, without the leases of other streams: they are left alone.
+// look reads the table, without the leases of another kind of application: they
+// are left alone.
 func (m *member) look(ctx context.Context) (Snapshot, error) {
 	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
 	defer cancel()
 	snap, err := m.store.Snapshot(call)
 	rows := len(snap.Rows)
-	snap.Rows = slices.DeleteFunc(snap.Rows, func(r Row) bool {
-		_, ok := m.streamOf(r)
-		return !ok
-	})
+	snap.Rows = slices.DeleteFunc(snap.Rows, func(r Row) bool { return !m.catalogue.ours(&r) })
 	m.foreign = rows > len(snap.Rows)
 	return snap, err
 }
@@ -434,24 +425,25 @@ func poke(c chan struct{}) {
 	}
 }
 
-// parentDone returns a channel that is closed when this worker finishes shard.
-func (m *member) parentDone(shard string) <-chan struct{} {
+// parentDone returns a channel that is closed when this worker finishes the shard
+// of that lease.
+func (m *member) parentDone(key string) <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := m.done[shard]
+	c := m.done[key]
 	if c == nil {
 		c = make(chan struct{})
-		m.done[shard] = c
+		m.done[key] = c
 	}
 	return c
 }
 
-func (m *member) announceDone(shard string) {
+func (m *member) announceDone(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c := m.done[shard]; c != nil {
+	if c := m.done[key]; c != nil {
 		close(c)
-		delete(m.done, shard)
+		delete(m.done, key)
 	}
 }
 
@@ -532,20 +524,11 @@ func (m *member) write(ctx context.Context, w Write) (Row, error) {
 	return m.store.Write(ctx, w)
 }
 
-// keyOf returns the key of a shard's row. An application with one stream uses
-// the shard's id.
-func (m *member) keyOf(_ Stream, shard string) string { return shard }
-
-// streamOf returns the stream of a row, and whether it is one of ours. That of an
-// application with one stream has the shard's id for its key.
-func (m *member) streamOf(row Row) (Stream, bool) {
-	return m.streams[0], row.Stream == "" && row.Shard == row.Key
-}
-
 // newRow returns the row to create for a shard.
-func (m *member) newRow(stream Stream, s Shard, at checkpoint.Position) Row {
+func newRow(stream Stream, s Shard, at checkpoint.Position) Row {
 	return Row{
-		Key: m.keyOf(stream, s.ID), Shard: s.ID, Parents: sortedSet(s.Parents), Range: clonePtr(s.Range), Checkpoint: at,
+		Key: stream.Key(s.ID), Stream: stream.ID, Shard: s.ID,
+		Parents: sortedSet(s.Parents), Range: clonePtr(s.Range), Checkpoint: at,
 	}
 }
 

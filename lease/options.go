@@ -57,6 +57,12 @@ type Options struct {
 	// the leader takes leases away. Default 100, the KCL's; range 1 to 100.
 	MaxLoad float64
 
+	// FormerStreams is how long the leases of a stream stay, and go on being read,
+	// that [Source] names no longer, before this worker removes them while it leads.
+	// Those of a stream that was created again under its name go at once. Default 1h;
+	// 0 removes them when it is noticed, within a minute; at most 10000h.
+	FormerStreams time.Duration
+
 	// Logger receives state changes and failures that pass. Default: none.
 	Logger *slog.Logger
 
@@ -73,6 +79,7 @@ func defaults() Options {
 		MaxLoad:      maxPercent,
 
 		BalanceThreshold: 0.1,
+		FormerStreams:    time.Hour,
 
 		Logger: slog.New(slog.DiscardHandler),
 	}
@@ -94,6 +101,7 @@ func (o *Options) validate() error {
 		{!(o.MaxThroughput >= 0), "MaxThroughput", "at least 0", o.MaxThroughput},
 		{!(o.BalanceThreshold >= 0.01 && o.BalanceThreshold <= 1), "BalanceThreshold", "0.01 to 1", o.BalanceThreshold},
 		{!(o.MaxLoad >= 1 && o.MaxLoad <= maxPercent), "MaxLoad", "1 to 100", o.MaxLoad},
+		{o.FormerStreams < 0 || o.FormerStreams > 10000*time.Hour, "FormerStreams", "0 to 10000h", o.FormerStreams},
 		{o.Logger == nil, "Logger", "a logger, or slog.New(slog.DiscardHandler)", "nil"},
 	}
 	var errs []error

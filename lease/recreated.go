@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -44,7 +45,7 @@ func checkRecreated(stream Stream, shards []Shard, rows []Row) error {
 			continue
 		}
 		return fmt.Errorf("%w: shard %s of %s %s: delete the table's leases or use another application name, to read the new stream from its start position",
-			ErrRecreated, s.ID, stream.Name, why)
+			ErrRecreated, s.ID, stream.Label(), why)
 	}
 	return nil
 }
@@ -66,31 +67,95 @@ func (m *member) refuseRecreated(ctx context.Context, stream Stream, shards []Sh
 		}
 		shards, lerr := m.source.Shards(ctx, stream, ShardsAt{})
 		if lerr != nil {
-			return fmt.Errorf("lease: list the shards of %s: %w", stream.Name, lerr)
+			return fmt.Errorf("lease: list the shards of %s: %w", stream.Label(), lerr)
 		}
 		err = checkRecreated(stream, shards, rows)
 	}
 	return err
 }
 
-// checkStream compares the table with the stream before anything of it is read.
-// A stream that cannot be listed is compared by the leader, when it can.
-func (m *member) checkStream(ctx context.Context, snap *Snapshot) error {
-	stream := m.streams[0]
-	if len(snap.Rows) == 0 {
+// checkStreams compares the table with the stream before anything of it is read.
+// A stream that cannot be listed is compared by the leader, when it can. Of many
+// streams each is known by the time of its creation.
+func (m *member) checkStreams(ctx context.Context, rows []Row) error {
+	if m.catalogue.many || len(rows) == 0 {
 		return nil
 	}
+	stream := m.catalogue.all()[0]
 	shards, err := m.source.Shards(ctx, stream, ShardsAt{})
-	if err != nil {
-		m.log.Warn("stream not compared with the table", "stream", stream.Name, "error", err)
-		return nil
+	if err == nil {
+		err = m.refuseRecreated(ctx, stream, shards, rows)
 	}
-	err = m.refuseRecreated(ctx, stream, shards, snap.Rows)
 	if err != nil && !errors.Is(err, ErrRecreated) && ctx.Err() == nil {
-		m.log.Warn("stream not compared with the table", "stream", stream.Name, "error", err)
+		m.log.Warn("stream not compared with the table", "stream", stream.Label(), "error", err)
 		return nil
 	}
 	return err
+}
+
+// A verifier keeps what [Held.Verify] has found out.
+type verifier struct {
+	token chan struct{}        // in the channel while nobody verifies
+	same  map[string]time.Time // by stream: when it was last found to be the same; of whoever has the token
+}
+
+func newVerifier() verifier {
+	v := verifier{token: make(chan struct{}, 1), same: make(map[string]time.Time)}
+	v.token <- struct{}{}
+	return v
+}
+
+// verifyAgain is how long a stream that was found to be the same is taken to be.
+const verifyAgain = 30 * time.Second
+
+// Verify makes sure, now, that the stream is the one that the position belongs to:
+// it compares the shards listed with the rows in the table. A reader calls it when
+// the stream refuses the position, or knows the shard no more, before it draws any
+// conclusion from that.
+//
+// An error that wraps [ErrRecreated] means that it is another stream; in an
+// application of one stream [Coordinator.Run] then ends with it. Any other error
+// means that nothing is known. Verify lists a stream at most every 30 seconds,
+// however many of its leases ask.
+func (h *Held) Verify(ctx context.Context) error {
+	v := &h.m.verifier
+	select {
+	case <-v.token:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { v.token <- struct{}{} }()
+	if at, ok := v.same[h.stream.ID]; ok && time.Since(at) < verifyAgain {
+		return nil
+	}
+	err := h.m.verify(ctx, h.stream)
+	switch {
+	case err == nil:
+		v.same[h.stream.ID] = time.Now()
+	case errors.Is(err, ErrRecreated) && !h.m.catalogue.many:
+		h.m.fail(err)
+	}
+	return err
+}
+
+func (m *member) verify(ctx context.Context, stream Stream) error {
+	if finder, ok := m.source.(Finder); ok && m.catalogue.many {
+		if _, err := finder.Stream(ctx, stream.ID); err != nil {
+			return fmt.Errorf("lease: verify %s: %w", stream.Label(), err)
+		}
+	}
+	call, cancel := context.WithTimeout(ctx, m.timing.failover/2)
+	snap, err := m.store.Snapshot(call)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("lease: verify %s: %w", stream.Label(), err)
+	}
+	rows := slices.DeleteFunc(snap.Rows, func(r Row) bool { return !m.catalogue.ours(&r) || r.Stream != stream.ID })
+	shards, err := m.source.Shards(ctx, stream, ShardsAt{})
+	if err != nil {
+		return fmt.Errorf("lease: verify %s: %w", stream.Label(), err)
+	}
+	return m.refuseRecreated(ctx, stream, shards, rows)
 }
 
 // garbage returns the finished rows of shards that the stream lists no longer and

@@ -27,9 +27,13 @@ type Shard struct {
 	Closed bool
 }
 
-// A Stream is what the application reads.
+// A Stream is what the application reads, or one of several.
 type Stream struct {
 	Name string
+
+	// ID names the stream in the rows of an application of many streams: a
+	// [StreamID] as text. It is empty in an application of one stream.
+	ID string
 
 	// Start is where an application that has stored nothing starts: one of the
 	// sentinels [checkpoint.TrimHorizon], [checkpoint.Latest] and
@@ -42,7 +46,11 @@ type Stream struct {
 // goroutines, end when ctx does, and may return errors that pass by themselves:
 // the call is made again.
 type Source interface {
-	// Streams returns the streams to read: exactly one.
+	// Streams returns the streams to read. One stream without an ID makes an
+	// application of one stream, for ever. Otherwise each has an ID, of which no two
+	// are alike, and there may be none at times. The leader asks every minute: a new
+	// stream gets its rows then, and those of one that is named no longer are removed
+	// (see [Options.FormerStreams]).
 	Streams(ctx context.Context) ([]Stream, error)
 
 	// Shards returns the shards of the stream at that place, in any order.
@@ -51,6 +59,14 @@ type Source interface {
 	// Children returns the shards that continue a closed one, in any order; none
 	// if the shard is still open.
 	Children(ctx context.Context, stream Stream, shard string) ([]Shard, error)
+}
+
+// A Finder is a [Source] of many streams that knows a stream by its id, although
+// Streams has not named it: because it is new, or not named any more and still to
+// be read until its rows are removed. An error that wraps [ErrRecreated] means
+// that another stream has the name by now.
+type Finder interface {
+	Stream(ctx context.Context, id string) (Stream, error)
 }
 
 // ShardsAt says which shards of a stream are asked for.

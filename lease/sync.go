@@ -268,46 +268,56 @@ func (a *audit) due(now time.Time, rows []Row) bool {
 	return a.seen >= auditSeen
 }
 
-// A syncResult is the outcome of the last syncShards.
+// A syncResult is the outcome of the last syncShards of a stream.
 type syncResult struct {
+	running  bool
+	due      bool // it was asked for and could not be done yet
 	failures int
 	retry    time.Time // not before
 }
 
-// syncIfNeeded starts to create missing rows if the table shows that some are.
-// It reports whether nothing is missing.
-func (m *member) syncIfNeeded(ctx context.Context, now time.Time, snap *Snapshot) bool {
-	stream := m.streams[0]
-	rows := snap.Rows
-	due := m.lead.audit.due(now, rows)
+// maxSyncs bounds the streams that are listed at a time.
+const maxSyncs = 8
+
+// syncIfNeeded starts to create missing rows of a stream if it is due or the rows
+// show that some are. It reports whether nothing is missing.
+func (m *member) syncIfNeeded(ctx context.Context, now time.Time, stream Stream, due bool, rows []Row, empty bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(rows) > 0 && !due && m.synced.failures == 0 {
+	last := m.syncs[stream.ID]
+	if last == nil {
+		last = new(syncResult)
+		m.syncs[stream.ID] = last
+	}
+	last.due = last.due || due
+	if len(rows) > 0 && !last.due && last.failures == 0 {
 		return true
 	}
-	if m.syncing || m.stopping || now.Before(m.synced.retry) {
+	if last.running || m.syncing == maxSyncs || m.stopping || now.Before(last.retry) {
 		return false
 	}
-	m.syncing = true
-	empty := len(rows) == 0 && len(snap.Bad) == 0 && !m.foreign
+	last.running, last.due = true, false
+	m.syncing++
 	m.duties.Go(func() {
 		n, err := m.syncShards(ctx, stream, rows, empty)
-		if errors.Is(err, ErrRecreated) {
+		switch {
+		case errors.Is(err, ErrRecreated) && !m.catalogue.many:
 			m.fail(err)
-		} else if err != nil && ctx.Err() == nil {
-			m.log.Warn("shards not synchronised", "stream", stream.Name, "error", err)
+		case err != nil && ctx.Err() == nil:
+			m.log.Warn("shards not synchronised", "stream", stream.Label(), "error", err)
 		}
 		if n > 0 {
-			m.log.Info("leases created", "stream", stream.Name, "leases", n)
+			m.log.Info("leases created", "stream", stream.Label(), "leases", n)
 		}
 		m.mu.Lock()
-		m.syncing = false
+		m.syncing--
+		last.running = false
 		if err != nil {
-			m.synced.failures = min(m.synced.failures+1, 10)
+			last.failures = min(last.failures+1, 10)
 		} else {
-			m.synced.failures = 0
+			last.failures = 0
 		}
-		m.synced.retry = time.Now().Add(time.Duration(1+m.synced.failures) * time.Second)
+		last.retry = time.Now().Add(time.Duration(1+last.failures) * time.Second)
 		m.mu.Unlock()
 		m.wakeWatch(n > 0)
 	})
@@ -327,7 +337,7 @@ func (m *member) syncShards(ctx context.Context, stream Stream, rows []Row, empt
 	g.SetLimit(parallel)
 	for i, s := range plan {
 		g.Go(func() error {
-			_, err := m.createRow(ctx, m.newRow(stream, s.Shard, s.at))
+			_, err := m.createRow(ctx, newRow(stream, s.Shard, s.at))
 			done[i] = err == nil
 			return err
 		})
@@ -348,10 +358,10 @@ func (m *member) planSync(ctx context.Context, stream Stream, rows []Row, empty 
 	}
 	shards, err := m.source.Shards(ctx, stream, at)
 	if err != nil {
-		return nil, fmt.Errorf("lease: list the shards of %s: %w", stream.Name, err)
+		return nil, fmt.Errorf("lease: list the shards of %s: %w", stream.Label(), err)
 	}
 	if len(shards) == 0 {
-		return nil, fmt.Errorf("lease: stream %s lists no shards", stream.Name)
+		return nil, fmt.Errorf("lease: stream %s lists no shards", stream.Label())
 	}
 	if !empty {
 		leased := make(map[string]bool, len(rows))
@@ -366,7 +376,7 @@ func (m *member) planSync(ctx context.Context, stream Stream, rows []Row, empty 
 		return append(plan, orphans(shards, rows)...), err
 	}
 	if err := checkTiling(shards); err != nil {
-		return nil, fmt.Errorf("lease: shards of %s at its start: %w", stream.Name, err)
+		return nil, fmt.Errorf("lease: shards of %s at its start: %w", stream.Label(), err)
 	}
 	byID := make(map[string]Shard, len(shards))
 	for _, s := range shards {

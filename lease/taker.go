@@ -171,10 +171,9 @@ func (m *member) takeLease(ctx, base context.Context, seen *Row, steal bool) {
 		}
 		return
 	}
-	stream, _ := m.streamOf(row)
 	m.log.Info("lease taken", "lease", row.Key, "from", from, "reason", reason)
 	call(m.events.Assigned, AssignedInfo{
-		Stream: stream.Name, Shard: row.Shard, From: from, To: m.id, Reason: reason,
+		Stream: m.labelOf(&row), Shard: row.Shard, From: from, To: m.id, Reason: reason,
 	})
 	m.begin(base, row)
 }

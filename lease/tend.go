@@ -14,10 +14,10 @@ import (
 // begin starts to tend the lease of row, whose owner is this worker, unless it
 // is tended already or the worker stops. Base is never cancelled.
 func (m *member) begin(base context.Context, row Row) {
-	stream, ok := m.streamOf(row)
-	if !ok || row.Owner != m.id || row.Leaving != "" {
+	if !m.catalogue.ours(&row) || row.Owner != m.id || row.Leaving != "" {
 		return
 	}
+	stream, _ := m.catalogue.lookup(row.Stream)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopping || m.held[row.Key] != nil {
@@ -40,7 +40,7 @@ func (m *member) begin(base context.Context, row Row) {
 
 // tend holds one lease from its acquisition until it is lost or given up.
 func (m *member) tend(base, fetch, work context.Context, h *Held) {
-	if !h.acquire(base) {
+	if !h.findStream(fetch) || !h.acquire(base) {
 		return
 	}
 	stop := make(chan struct{})
@@ -52,7 +52,7 @@ func (m *member) tend(base, fetch, work context.Context, h *Held) {
 		// A KCL leader hands out finished leases too, and wants them renewed.
 		m.keepFinished(fetch, h)
 	} else {
-		call(m.events.Acquired, AcquiredInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: h.Epoch(), Position: h.Position()})
+		call(m.events.Acquired, AcquiredInfo{Stream: h.stream.Label(), Shard: h.shard.ID, Epoch: h.Epoch(), Position: h.Position()})
 		m.log.Info("lease acquired", "lease", h.key, "counter", h.Epoch().Counter, "position", h.Position().String())
 		if m.awaitParents(fetch, h) {
 			err = m.hold(fetch, work, h)
@@ -61,6 +61,20 @@ func (m *member) tend(base, fetch, work context.Context, h *Held) {
 	h.release(base, err)
 	close(stop)
 	renewer.Wait()
+}
+
+// findStream looks for the stream of a row if it is not known. A lease that cannot
+// be read is not acquired, so that it goes to somebody who can.
+func (h *Held) findStream(ctx context.Context) bool {
+	if !h.m.catalogue.many {
+		return true
+	}
+	s, found, err := h.m.catalogue.find(ctx, h.stream.ID)
+	if err != nil && ctx.Err() == nil {
+		h.m.log.Warn("lease not acquired: its stream is not found", "lease", h.key, "error", err)
+	}
+	h.stream = s
+	return found
 }
 
 // acquire makes the first renewal, from which the tenure counts.
@@ -152,7 +166,7 @@ func (h *Held) release(ctx context.Context, cause error) {
 	}
 	h.m.log.Info("lease released", "lease", h.key, "to", to, "reason", reason)
 	if was != finished {
-		call(h.m.events.Released, ReleasedInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: epoch, To: to, Reason: reason, Err: cause})
+		call(h.m.events.Released, ReleasedInfo{Stream: h.stream.Label(), Shard: h.shard.ID, Epoch: epoch, To: to, Reason: reason, Err: cause})
 	}
 }
 
@@ -162,14 +176,14 @@ func (h *Held) release(ctx context.Context, cause error) {
 func (m *member) awaitParents(fetch context.Context, h *Held) bool {
 	for _, parent := range h.shard.Parents {
 		for {
-			row, err := m.row(fetch, m.keyOf(h.stream, parent))
+			row, err := m.row(fetch, h.stream.Key(parent))
 			if errors.Is(err, ErrNotFound) || err == nil && row.Finished() {
 				break
 			}
 			if err != nil && fetch.Err() == nil {
 				m.log.Warn("parent not read", "lease", h.key, "parent", parent, "error", err)
 			}
-			if !pause(fetch, m.timing.step, m.parentDone(parent)) {
+			if !pause(fetch, m.timing.step, m.parentDone(h.stream.Key(parent))) {
 				return false
 			}
 		}
@@ -228,8 +242,8 @@ func (h *Held) Finish(ctx context.Context, children []Shard) error {
 	}
 	h.mu.Unlock()
 	h.m.log.Info("shard finished", "lease", h.key, "children", ids)
-	call(h.m.events.Finished, FinishedInfo{Stream: h.stream.Name, Shard: h.shard.ID, Epoch: h.Epoch(), Children: ids})
-	h.m.announceDone(h.shard.ID)
+	call(h.m.events.Finished, FinishedInfo{Stream: h.stream.Label(), Shard: h.shard.ID, Epoch: h.Epoch(), Children: ids})
+	h.m.announceDone(h.key)
 	if stays {
 		for _, child := range children {
 			h.m.takeChild(ctx, h.stream, child)
@@ -265,7 +279,7 @@ func (h *Held) createChild(ctx context.Context, child Shard) error {
 			return err
 		}
 	}
-	_, err := h.m.createRow(ctx, h.m.newRow(h.stream, child, checkpoint.TrimHorizon))
+	_, err := h.m.createRow(ctx, newRow(h.stream, child, checkpoint.TrimHorizon))
 	return err
 }
 
@@ -274,7 +288,7 @@ func (h *Held) createChild(ctx context.Context, child Shard) error {
 func (h *Held) awaitRow(ctx context.Context, parent string, child Shard) error {
 	for n := 0; ; n++ {
 		for _, id := range [...]string{parent, child.ID} {
-			_, err := h.m.row(ctx, h.m.keyOf(h.stream, id))
+			_, err := h.m.row(ctx, h.stream.Key(id))
 			if err == nil {
 				return nil
 			}
@@ -329,12 +343,12 @@ func (m *member) takeChild(ctx context.Context, stream Stream, child Shard) {
 		return
 	}
 	for _, parent := range child.Parents {
-		row, err := m.row(ctx, m.keyOf(stream, parent))
+		row, err := m.row(ctx, stream.Key(parent))
 		if !errors.Is(err, ErrNotFound) && (err != nil || !row.Finished()) {
 			return // whoever finishes that one takes the child
 		}
 	}
-	row, err := m.row(ctx, m.keyOf(stream, child.ID))
+	row, err := m.row(ctx, stream.Key(child.ID))
 	if err != nil || row.Owner != "" || row.Leaving != "" || row.Finished() {
 		return
 	}
@@ -358,7 +372,7 @@ func (m *member) keepFinished(fetch context.Context, h *Held) {
 	for pause(fetch, keepEvery, nil) {
 		related := []Row{row}
 		for _, id := range append(row.Children, row.Parents...) {
-			if r, err := m.row(fetch, m.keyOf(h.stream, id)); err == nil {
+			if r, err := m.row(fetch, h.stream.Key(id)); err == nil {
 				related = append(related, r)
 			}
 		}
