@@ -15,6 +15,9 @@ type Origin struct {
 	// Stream is the stream's name, ShardID the shard's id.
 	Stream, ShardID string
 
+	// StreamID is that of [Shard.StreamID].
+	StreamID string
+
 	// EncryptionType is how Kinesis keeps the record: KMS, NONE, or empty if it
 	// did not say. The data arrives decrypted.
 	EncryptionType types.EncryptionType

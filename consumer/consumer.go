@@ -44,11 +44,12 @@ import (
 // becomes of records that fail.
 type Handler func(ctx context.Context, s *Shard) error
 
-// A Consumer reads a stream together with every other consumer of the same
+// A Consumer reads a stream, or many, together with every other consumer of the same
 // application: those whose store is the same lease table.
 type Consumer struct {
 	client  KinesisAPI
 	stream  streamRef
+	many    *multi // nil for a consumer of one stream, which is the one above
 	opts    Options
 	wire    *wire.Codec
 	leases  *lease.Coordinator
@@ -79,21 +80,32 @@ func New(client KinesisAPI, store lease.Store, stream string, optFns ...func(*Op
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{client: client, stream: ref, opts: o, wire: wire.New(o.Wire), budget: o.Budget}
-	if c.budget == nil {
-		c.budget = NewBudget(o.MaxBufferedBytes)
-	}
-	c.leases, err = lease.New(store, &source{client: client, stream: ref, start: o.Start}, func(l *lease.Options) {
-		l.Logger = o.Logger
-		l.Load = hostload.New().CPU
-		if o.Lease != nil {
-			o.Lease(l)
-		}
-	})
-	if err != nil {
+	c := newConsumer(client, o)
+	c.stream = ref
+	if err := c.join(store, &source{client: client, stream: ref, start: o.Start}); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func newConsumer(client KinesisAPI, o Options) *Consumer {
+	c := &Consumer{client: client, opts: o, wire: wire.New(o.Wire), budget: o.Budget}
+	if c.budget == nil {
+		c.budget = NewBudget(o.MaxBufferedBytes)
+	}
+	return c
+}
+
+// join makes the worker of the lease engine.
+func (c *Consumer) join(store lease.Store, from lease.Source) (err error) {
+	c.leases, err = lease.New(store, from, func(l *lease.Options) {
+		l.Logger = c.opts.Logger
+		l.Load = hostload.New().CPU
+		if c.opts.Lease != nil {
+			c.opts.Lease(l)
+		}
+	})
+	return err
 }
 
 // Run reads shards until ctx ends, calling h for each one this worker holds. It
@@ -153,6 +165,9 @@ func (c *Consumer) Fleet(ctx context.Context) (lease.Fleet, error) { return c.le
 // mistyped name does not wait for ever, nor leaves a table behind. What may pass
 // by itself is no reason to give up.
 func (c *Consumer) find(ctx context.Context) error {
+	if c.many != nil {
+		return nil // the lease engine asks for them first
+	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	_, err := c.client.ListShards(call, &kinesis.ListShardsInput{
@@ -186,7 +201,7 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 		u.reached = func(t time.Time) { held.ReadTo(s.handledTo(t)) }
 		r := startReader(run, fetch, held.Err, retrieval, retrieval.account, u)
 		s = &Shard{
-			stream: held.Stream().Name, id: held.Shard().ID, epoch: held.Epoch(),
+			stream: label(held), name: held.Stream().Name, streamID: held.Stream().ID, id: held.Shard().ID, epoch: held.Epoch(),
 			source: r, stored: from,
 			store: held.Checkpoint, prepare: held.Prepare, pending: held.Pending(), failed: c.opts.checkpointFailed,
 			opts: &c.opts, stops: [2]<-chan struct{}{run.Done(), fetch.Done()},
@@ -279,9 +294,15 @@ func (c *Consumer) finish(fetch, work context.Context, held *lease.Held, s *Shar
 	}
 }
 
+// label returns what names the stream of a lease in events.
+func label(held *lease.Held) string {
+	s := held.Stream()
+	return s.Label()
+}
+
 func (c *Consumer) unpacker(held *lease.Held, from checkpoint.Position) unpacker {
 	return unpacker{
-		stream: held.Stream().Name, shardID: held.Shard().ID, hashes: held.Shard().Range,
+		stream: label(held), streamID: held.Stream().ID, name: held.Stream().Name, shardID: held.Shard().ID, hashes: held.Shard().Range,
 		after: from, opts: &c.opts, observe: held.Observe,
 	}
 }

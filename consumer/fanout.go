@@ -170,6 +170,9 @@ func (c *Consumer) deregister(ctx context.Context, api FanOutAPI) error {
 			return fmt.Errorf("%w by worker %s", ErrConsumerInUse, w.ID)
 		}
 	}
+	if c.many != nil {
+		return c.many.deregister(ctx, c.opts.FanOutConsumer, c.leases.WorkerID())
+	}
 	return newRegistrar(api, c.stream, c.opts.FanOutConsumer, c.leases.WorkerID()).deregister(ctx)
 }
 

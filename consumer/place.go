@@ -57,6 +57,10 @@ type place struct {
 	pin      func(ctx context.Context, at time.Time) error
 	unpinned time.Time
 
+	// verify makes sure that the stream is the one that the position belongs to,
+	// before it is believed that records are gone. Nil if there is no lease.
+	verify func(ctx context.Context) error
+
 	// sought is the record the next page must begin with, zero if there is none.
 	sought checkpoint.Position
 }
@@ -171,6 +175,14 @@ func (p *place) childrenAtEnd(ctx context.Context, named []types.ChildShard) ([]
 	return childrenOf(p.shardID, all), nil
 }
 
+// doubt returns why it is not certain that the stream is still the same.
+func (p *place) doubt(ctx context.Context) error {
+	if p.verify == nil {
+		return nil
+	}
+	return p.verify(ctx)
+}
+
 // gone decides what ResourceNotFound means: a shard that has passed out of
 // retention ends here; a stream that is not there, or not visible from here, is
 // no reason to call its records read.
@@ -183,6 +195,9 @@ func (p *place) gone(ctx context.Context, cause error) (page, error) {
 		if s.ID == p.shardID {
 			return page{}, cause
 		}
+	}
+	if doubt := p.doubt(ctx); doubt != nil {
+		return page{}, errors.Join(cause, doubt)
 	}
 	p.opts.skipped(SkippedInfo{
 		Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed,

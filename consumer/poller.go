@@ -188,8 +188,12 @@ func (p *poller) afterError(ctx context.Context, err error) (page, error) {
 		// An iterator the service does not accept is made again.
 		p.iterator = nil
 	case isCode(err, "InvalidArgumentException") && p.from.IsRecord():
-		// The position itself is refused: what it names was trimmed. Reading goes
-		// on with the oldest record there is, and says so.
+		// The position itself is refused: what it names was trimmed, unless the
+		// stream is another. Reading goes on with the oldest record there is, and
+		// says so.
+		if doubt := p.doubt(ctx); doubt != nil {
+			return page{}, errors.Join(err, doubt)
+		}
 		p.opts.skipped(SkippedInfo{
 			Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed,
 			From: p.from, To: checkpoint.TrimHorizon, Err: err,

@@ -161,7 +161,7 @@ func (r *registrar) streamARN(ctx context.Context) (string, error) {
 	if r.stream.arn != "" {
 		return r.stream.arn, nil
 	}
-	out, err := r.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &r.stream.name}, noRetries)
+	out, err := r.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: r.stream.nameOnly()}, noRetries)
 	if err != nil {
 		return "", fmt.Errorf("consumer: describe stream %s: %w", r.stream.name, err)
 	}

@@ -69,12 +69,13 @@ type retriever struct {
 
 // retriever makes what reads a held shard from a position on.
 func (c *Consumer) retriever(run context.Context, held *lease.Held, from checkpoint.Position) (*retriever, error) {
+	client, stream := c.reach(held.Stream())
 	p := &place{
-		heard: held.Since(), pin: held.Pin,
-		client: c.client, wire: c.wire, stream: c.stream, shardID: held.Shard().ID,
+		heard: held.Since(), pin: held.Pin, verify: held.Verify,
+		client: client, wire: c.wire, stream: stream, shardID: held.Shard().ID,
 		start: held.Stream().StartTime, identity: held.Epoch().Owner, opts: &c.opts, from: from,
 	}
-	fan, err := c.fans.of(run, c.client, c.stream, &c.opts, p.identity)
+	fan, err := c.fans.of(run, client, stream, &c.opts, p.identity)
 	if err != nil {
 		return nil, err
 	}

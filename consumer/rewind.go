@@ -18,7 +18,8 @@ type Rewound struct {
 
 // Rewind makes an application read records again: it sets the stored positions
 // of a stream's shards back to a place and returns what it changed, parents
-// before their children. Workers may be running, those of the KCL too. The one
+// before their children. In the store of an application of many streams it is the
+// one with that name or ARN. Workers may be running, those of the KCL too. The one
 // that reads such a shard finds out at its next checkpoint or renewal, none of
 // which is stored any more, ends its handler with lease.ErrLost, and takes the
 // shard up again at the new position within seconds.
@@ -59,7 +60,7 @@ func Rewind(ctx context.Context, client KinesisAPI, store lease.Store, stream st
 			return nil, fmt.Errorf("consumer: rewind %s: shard %q: the stream has none of that id", ref.name, clip(id))
 		}
 	}
-	r := &rewinder{client: client, store: store, stream: ref, to: to, affected: make(map[string]bool)}
+	r := &rewinder{client: client, store: store, stream: ref, to: to, affected: make(map[string]bool), rows: lease.Stream{Name: ref.name}}
 	if err := r.checkRows(ctx, listed); err != nil {
 		return nil, err
 	}
@@ -90,6 +91,7 @@ type rewinder struct {
 	store  lease.Store
 	stream streamRef
 	to     Start
+	rows   lease.Stream // names the rows
 
 	affected map[string]bool // shards that go back
 	done     []Rewound
@@ -102,11 +104,14 @@ func (r *rewinder) checkRows(ctx context.Context, listed []lease.Shard) error {
 	if err != nil {
 		return fmt.Errorf("consumer: rewind %s: %w", r.stream.name, err)
 	}
+	if r.rows.ID, err = rowsOf(ctx, r.client, r.stream, snap.Rows); err != nil {
+		return err
+	}
 	ids := make(map[string]bool, len(listed))
 	for _, s := range listed {
-		ids[s.ID] = true
+		ids[r.rows.Key(s.ID)] = true
 	}
-	if !slices.ContainsFunc(snap.Rows, func(row lease.Row) bool { return ids[row.Shard] }) {
+	if !slices.ContainsFunc(snap.Rows, func(row lease.Row) bool { return ids[row.Key] }) {
 		return fmt.Errorf("consumer: rewind %s: the store has no lease on a shard of this stream", r.stream.name)
 	}
 	return nil
@@ -155,7 +160,7 @@ const rewindAttempts = 100
 func (r *rewinder) write(ctx context.Context, s lease.Shard, target checkpoint.Position, follows bool) (from checkpoint.Position, moved bool, err error) {
 	cur, err := r.row(ctx, s.ID)
 	for n := 0; n < rewindAttempts && err == nil; n++ {
-		w := lease.Write{Op: lease.Create, Row: lease.Row{Key: s.ID, Shard: s.ID, Parents: s.Parents, Range: s.Range, Checkpoint: target}}
+		w := lease.Write{Op: lease.Create, Row: lease.Row{Key: r.rows.Key(s.ID), Stream: r.rows.ID, Shard: s.ID, Parents: s.Parents, Range: s.Range, Checkpoint: target}}
 		if cur != nil {
 			if !follows {
 				if past, err := r.isPast(cur.Checkpoint, target); !past || err != nil {
@@ -191,7 +196,7 @@ func (r *rewinder) write(ctx context.Context, s lease.Shard, target checkpoint.P
 
 // row returns the row of a shard, nil if there is none.
 func (r *rewinder) row(ctx context.Context, shard string) (*lease.Row, error) {
-	row, err := r.store.Row(ctx, shard)
+	row, err := r.store.Row(ctx, r.rows.Key(shard))
 	if errors.Is(err, lease.ErrNotFound) {
 		return nil, nil
 	}

@@ -19,7 +19,9 @@ import (
 // [Shard.Batches] belongs to the handler's goroutine. [Shard.Checkpoint] and the
 // rest are safe for concurrent use.
 type Shard struct {
-	stream, id string
+	stream, id string // stream is what names it in events
+	name       string
+	streamID   string
 	epoch      lease.Epoch
 	source     batchSource
 	store      func(context.Context, checkpoint.Position) error
@@ -96,7 +98,7 @@ func NewShard(stream, shardID string, batches []*Batch, end error, store func(co
 	}
 	opts := defaults()
 	return &Shard{
-		stream: stream, id: shardID, store: store, failed: func(CheckpointFailedInfo) {}, opts: &opts,
+		stream: stream, name: stream, id: shardID, store: store, failed: func(CheckpointFailedInfo) {}, opts: &opts,
 		prepare: func(context.Context, checkpoint.Position, []byte) error { return nil },
 		source:  &sequence{batches, end}, stored: checkpoint.TrimHorizon,
 	}
@@ -106,7 +108,12 @@ func NewShard(stream, shardID string, batches []*Batch, end error, store func(co
 func (s *Shard) ID() string { return s.id }
 
 // Stream returns the name of the stream.
-func (s *Shard) Stream() string { return s.stream }
+func (s *Shard) Stream() string { return s.name }
+
+// StreamID tells the stream from others of its name, of other accounts or of
+// former times: "account:name:epoch". It is empty in an application of one stream.
+// Events name the streams of many by it.
+func (s *Shard) StreamID() string { return s.streamID }
 
 // Epoch identifies this tenure of the lease. A later tenure has a higher
 // counter, whoever its owner is, so a system downstream that remembers the

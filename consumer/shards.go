@@ -16,8 +16,10 @@ import (
 	"github.com/kinesis-go/kinesis/lease"
 )
 
-// A streamRef is a stream as the caller named it: by name or by ARN.
-type streamRef struct{ name, arn string }
+// A streamRef is a stream as the caller named it: by name or by ARN. Name is what
+// names it in events and errors: of one stream among many that is its id, and bare
+// then its name.
+type streamRef struct{ name, arn, bare string }
 
 // parseStream reads a stream name or ARN.
 func parseStream(s string) (streamRef, error) {
@@ -46,6 +48,9 @@ func notStreamRune(r rune) bool {
 func (r streamRef) nameOnly() *string {
 	if r.arn != "" {
 		return nil
+	}
+	if r.bare != "" {
+		return &r.bare
 	}
 	return &r.name
 }

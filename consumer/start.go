@@ -11,14 +11,14 @@ import (
 // position for. It has no effect on a shard whose row has a position, nor on the
 // children of a shard that was read: those begin at their first record.
 //
-// The zero value is [FromTrimHorizon].
+// The zero value is [FromTrimHorizon], and in a [Stream] of many [Options.Start].
 type Start struct {
 	at   checkpoint.Position
 	time time.Time
 }
 
 // FromTrimHorizon starts with the oldest record the stream still has.
-func FromTrimHorizon() Start { return Start{} }
+func FromTrimHorizon() Start { return Start{at: checkpoint.TrimHorizon} }
 
 // FromLatest starts with the records put after the shard is first read. That
 // moment is kept in the shard's lease, to the second before: a worker that takes

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 // It works through a page lazily: a page of 10 MiB can hold 1.7 million records,
 // whose Record values alone would weigh 25 times as much.
 type unpacker struct {
-	stream, shardID string
+	stream, shardID string              // stream is what names it in events
+	name, streamID  string              // name is empty if it is that
 	hashes          *lease.HashRange    // of the shard; nil if it is not known
 	after           checkpoint.Position // records up to here were done before
 	opts            *Options
@@ -137,7 +139,7 @@ func (u *unpacker) openAggregate(raw *types.Record, agg aggregation.Aggregate, o
 // shared returns what all that came in raw has in common.
 func (u *unpacker) shared(raw *types.Record) Record {
 	if u.origin == nil || u.origin.EncryptionType != raw.EncryptionType {
-		u.origin = &Origin{Stream: u.stream, ShardID: u.shardID, EncryptionType: raw.EncryptionType}
+		u.origin = &Origin{Stream: cmp.Or(u.name, u.stream), StreamID: u.streamID, ShardID: u.shardID, EncryptionType: raw.EncryptionType}
 	}
 	return Record{Origin: u.origin, Position: position(raw), Arrived: aws.ToTime(raw.ApproximateArrivalTimestamp)}
 }

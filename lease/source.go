@@ -50,7 +50,8 @@ type Source interface {
 	// application of one stream, for ever. Otherwise each has an ID, of which no two
 	// are alike, and there may be none at times. The leader asks every minute: a new
 	// stream gets its rows then, and those of one that is named no longer are removed
-	// (see [Options.FormerStreams]).
+	// (see [Options.FormerStreams]). Streams beside an error are those that are known
+	// to be there while others are not known: nothing is removed then.
 	Streams(ctx context.Context) ([]Stream, error)
 
 	// Shards returns the shards of the stream at that place, in any order.

@@ -92,7 +92,7 @@ const findAgain = 10 * time.Second
 // open asks for the streams for the first time.
 func (c *catalogue) open(ctx context.Context, worker string) error {
 	list, err := c.source.Streams(ctx)
-	if err != nil {
+	if err != nil && len(list) == 0 {
 		return fmt.Errorf("lease: ask the source for its streams: %w", err)
 	}
 	c.many = len(list) != 1 || list[0].ID != ""
@@ -228,9 +228,10 @@ type roster struct {
 	former map[string]time.Time // streams with rows that are not listed, since when
 
 	// Guarded by member.mu.
-	asking bool      // the goroutine of askStreams runs
-	known  bool      // the source has answered in this term
-	next   time.Time // when to ask it again
+	asking  bool      // the goroutine of askStreams runs
+	known   bool      // the source has answered in this term
+	partial bool      // its last answer was not complete
+	next    time.Time // when to ask it again
 }
 
 const (
@@ -269,6 +270,12 @@ func (m *member) keepStreams(ctx context.Context, now time.Time, snap *Snapshot)
 	return m.removeFormer(ctx, now, r, rows) && settled
 }
 
+func (m *member) isPartial(r *roster) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return r.partial
+}
+
 // askStreams starts to ask the source for the streams if that is due. It reports
 // whether it has answered since this worker leads.
 func (m *member) askStreams(ctx context.Context, now time.Time, r *roster) (known bool) {
@@ -282,14 +289,14 @@ func (m *member) askStreams(ctx context.Context, now time.Time, r *roster) (know
 		call, cancel := context.WithTimeout(ctx, rosterEvery)
 		list, err := m.source.Streams(call)
 		cancel()
-		if err == nil {
-			err = m.catalogue.set(list)
+		if err == nil || len(list) > 0 {
+			err = errors.Join(err, m.catalogue.set(list))
 		}
 		if err != nil && ctx.Err() == nil {
 			m.log.Warn("streams not listed", "error", err)
 		}
 		m.mu.Lock()
-		r.asking, r.known = false, r.known || err == nil
+		r.asking, r.known, r.partial = false, r.known || len(list) > 0 || err == nil, err != nil
 		r.next = time.Now().Add(rosterEvery)
 		if err != nil {
 			r.next = time.Now().Add(rosterAgain)
@@ -306,9 +313,10 @@ func (m *member) askStreams(ctx context.Context, now time.Time, r *roster) (know
 // that are to go now.
 func (m *member) removeFormer(ctx context.Context, now time.Time, r *roster, rows map[string][]Row) (settled bool) {
 	settled = true
+	partial := m.isPartial(r) // any of them may be one that the source could not tell of
 	for _, id := range slices.Sorted(maps.Keys(rows)) {
 		since, ok := r.former[id]
-		if !ok {
+		if !ok || partial {
 			since, r.former[id] = now, now
 		}
 		if !m.catalogue.replaced(id) && now.Sub(since) < m.options.FormerStreams {
