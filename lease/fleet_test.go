@@ -14,9 +14,13 @@ import (
 	"github.com/kinesis-go/kinesis/lease"
 )
 
-// A stream is a lease.Source with shards that split and merge.
+// A stream is a lease.Source with shards that split and merge. It may be several
+// streams, with a shard numbering in common.
 type stream struct {
 	mu     sync.Mutex
+	ids    []string          // of several streams, nil of one
+	asked  int               // calls of Streams
+	of     map[string]string // shard to stream
 	start  checkpoint.Position
 	shards []lease.Shard // in the order of their creation
 	lists  int           // calls of Shards
@@ -33,11 +37,64 @@ func newStream(n int) *stream {
 	return s
 }
 
-func (s *stream) Streams(context.Context) ([]lease.Stream, error) {
-	return []lease.Stream{{Name: "clicks", Start: s.start}}, nil
+// newStreams returns so many streams, each with n shards.
+func newStreams(streams, n int) *stream {
+	s := &stream{start: checkpoint.TrimHorizon}
+	for i := range streams {
+		s.add(fmt.Sprintf("123456789012:s%d:%d", i, 1_700_000_000+i), n)
+	}
+	return s
 }
 
-func (s *stream) Shards(_ context.Context, _ lease.Stream, at lease.ShardsAt) ([]lease.Shard, error) {
+// add adds a stream.
+func (s *stream) add(id string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = make(map[string]string)
+	}
+	s.ids = append(s.ids, id)
+	for _, r := range shardmap.Split(n) {
+		sh := lease.Shard{ID: shardID(len(s.shards)), Range: &r}
+		s.shards, s.of[sh.ID] = append(s.shards, sh), id
+	}
+}
+
+// remove makes the source name a stream no more.
+func (s *stream) remove(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ids = slices.DeleteFunc(slices.Clone(s.ids), func(other string) bool { return other == id })
+}
+
+func (s *stream) Streams(context.Context) ([]lease.Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	if s.of == nil {
+		return []lease.Stream{{Name: "clicks", Start: s.start}}, nil
+	}
+	var out []lease.Stream
+	for _, id := range s.ids {
+		out = append(out, s.named(id))
+	}
+	return out, nil
+}
+
+func (s *stream) named(id string) lease.Stream {
+	parsed, _ := lease.ParseStreamID(id)
+	return lease.Stream{Name: parsed.Name, ID: id, Start: s.start}
+}
+
+// Stream implements lease.Finder: it knows every stream there ever was.
+func (s *stream) Stream(_ context.Context, id string) (lease.Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.named(id), nil
+}
+
+// Shards lists the shards of one stream, or all of them if there is no id.
+func (s *stream) Shards(_ context.Context, of lease.Stream, at lease.ShardsAt) ([]lease.Shard, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists++
@@ -47,6 +104,9 @@ func (s *stream) Shards(_ context.Context, _ lease.Stream, at lease.ShardsAt) ([
 	}
 	var out []lease.Shard
 	for _, sh := range s.shards {
+		if of.ID != "" && s.of[sh.ID] != of.ID {
+			continue
+		}
 		switch at.Kind {
 		case lease.ShardsAtLatest:
 			if sh.Closed {
@@ -85,7 +145,7 @@ func (s *stream) split(id string) (children []lease.Shard) {
 	p := s.closing(id)
 	mid := p.Range.Middle()
 	for _, r := range []lease.HashRange{{Start: p.Range.Start, End: mid.Prev()}, {Start: mid, End: p.Range.End}} {
-		s.shards = append(s.shards, lease.Shard{ID: shardID(len(s.shards)), Parents: []string{id}, Range: &r})
+		s.continues(lease.Shard{ID: shardID(len(s.shards)), Parents: []string{id}, Range: &r})
 	}
 	return s.children(id)
 }
@@ -96,8 +156,16 @@ func (s *stream) merge(a, b string) lease.Shard {
 	defer s.mu.Unlock()
 	p, q := s.closing(a), s.closing(b)
 	sh := lease.Shard{ID: shardID(len(s.shards)), Parents: []string{a, b}, Range: &lease.HashRange{Start: p.Range.Start, End: q.Range.End}}
-	s.shards = append(s.shards, sh)
+	s.continues(sh)
 	return sh
+}
+
+// continues adds a shard to the stream of its parents.
+func (s *stream) continues(sh lease.Shard) {
+	s.shards = append(s.shards, sh)
+	if s.of != nil {
+		s.of[sh.ID] = s.of[sh.Parents[0]]
+	}
 }
 
 func (s *stream) closing(id string) lease.Shard {
@@ -288,8 +356,9 @@ func (f *fleet) take(w *worker, work context.Context, h *lease.Held) (drop func(
 
 // checkParents reports a shard that is held before its parents are finished.
 func (f *fleet) checkParents(w *worker, h *lease.Held) {
+	stream := h.Stream()
 	for _, p := range h.Shard().Parents {
-		row, err := f.store.Row(f.t.Context(), p)
+		row, err := f.store.Row(f.t.Context(), stream.Key(p))
 		if err == nil && !row.Finished() {
 			f.t.Errorf("%s holds %s, whose parent %s is at %v", w.id, h.Shard().ID, p, row.Checkpoint)
 		}

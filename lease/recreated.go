@@ -128,6 +128,9 @@ func (h *Held) Verify(ctx context.Context) error {
 	if at, ok := v.same[h.stream.ID]; ok && time.Since(at) < verifyAgain {
 		return nil
 	}
+	if err := h.m.failed(); errors.Is(err, ErrRecreated) {
+		return err
+	}
 	err := h.m.verify(ctx, h.stream)
 	switch {
 	case err == nil:

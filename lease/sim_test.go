@@ -59,8 +59,12 @@ func simulateOn(t *testing.T, seed uint64, store lease.Store) (trace []string) {
 	truth := newTruth(store, func(invariant, format string, args ...any) {
 		t.Errorf("%s violated at %s: %s", invariant, time.Now().Format("04:05.000"), fmt.Sprintf(format, args...))
 	})
+	stream := newStream(1 + rnd.IntN(24))
+	if seed%4 == 2 {
+		stream = newStreams(2+int(seed%3), 1+len(stream.shards)/3)
+	}
 	s := &simulation{
-		fleet: newFleet(t, truth, newStream(1+rnd.IntN(24))), truth: truth,
+		fleet: newFleet(t, truth, stream), truth: truth,
 		rnd: rnd, seed: seed, faulty: seed%10 != 0, bad: make(map[string]trouble),
 	}
 	s.held = s.deliver
@@ -112,11 +116,16 @@ func (s *simulation) pace() time.Duration {
 	return time.Duration(500+s.rnd.IntN(3000)) * time.Millisecond
 }
 
-// addForeign adds a row that is not of this application's stream.
+// addForeign adds a row of another kind of application: of many streams beside one
+// of one, and the other way round.
 func (s *simulation) addForeign() lease.Row {
-	row, err := s.truth.inner.Write(s.t.Context(), lease.Write{Op: lease.Create, Row: lease.Row{
+	foreign := lease.Row{
 		Key: "1:other:2:shardId-000000000000", Stream: "1:other:2", Shard: shardID(0), Owner: "somebody", Checkpoint: checkpoint.At("9"),
-	}})
+	}
+	if s.stream.ids != nil {
+		foreign.Key, foreign.Stream = foreign.Shard, ""
+	}
+	row, err := s.truth.inner.Write(s.t.Context(), lease.Write{Op: lease.Create, Row: foreign})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -322,7 +331,11 @@ func (s *simulation) note(what string) {
 // reshard splits a shard or merges two neighbours, also ones not yet read, and
 // returns the shards that end.
 func (s *simulation) reshard() (parents []string) {
-	open, _ := s.stream.Shards(s.t.Context(), lease.Stream{}, lease.ShardsAt{Kind: lease.ShardsAtLatest})
+	var of lease.Stream
+	if s.stream.ids != nil {
+		of.ID = s.stream.ids[s.rnd.IntN(len(s.stream.ids))]
+	}
+	open, _ := s.stream.Shards(s.t.Context(), of, lease.ShardsAt{Kind: lease.ShardsAtLatest})
 	open = slices.Clone(open)
 	slices.SortFunc(open, func(a, b lease.Shard) int { return a.Range.Start.Compare(b.Range.Start) })
 	i := s.rnd.IntN(len(open))

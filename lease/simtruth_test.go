@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ type truth struct {
 
 	mu        sync.Mutex // guards what follows
 	data      map[string]*simShard
-	renewed   map[string]renewal   // by key: the last renewal that was made
+	renewed   map[string]renewal   // by shard: the last renewal that was made
 	lastBy    map[string]time.Time // by shard and worker: when the last one of that worker was issued
 	forgotten map[string]bool      // rows removed by hand
 	ends      map[string]time.Time
@@ -69,6 +70,9 @@ func (s *simShard) records(now time.Time) int {
 	}
 	return int(now.Sub(s.opened) / s.every)
 }
+
+// shardOf returns the shard of a row's key.
+func shardOf(key string) string { return key[strings.LastIndex(key, ":")+1:] }
 
 // The n-th record of a shard has n for its sequence number, counted from 1.
 func simPosition(n int) checkpoint.Position { return checkpoint.At(strconv.Itoa(n)) }
@@ -117,8 +121,9 @@ func (s *truth) Write(ctx context.Context, w lease.Write) (lease.Row, error) {
 		if before.Reader() != caller {
 			s.report("S3", "%s renews %s, which %s reads", caller, w.Key(), before.Reader())
 		}
-		s.renewed[w.Key()] = renewal{caller, issued}
-		s.lastBy[w.Key()+" "+caller] = issued
+		shard := shardOf(w.Key())
+		s.renewed[shard] = renewal{caller, issued}
+		s.lastBy[shard+" "+caller] = issued
 	}
 	return row, nil
 }
@@ -159,7 +164,7 @@ func (s *truth) judgeRemoval(ctx context.Context, row lease.Row, was bool) {
 		s.report("S8", "the row of %s is removed at %v", row.Key, row.Checkpoint)
 	}
 	for _, id := range row.Children {
-		child, err := s.inner.Row(ctx, id)
+		child, err := s.inner.Row(ctx, strings.TrimSuffix(row.Key, row.Shard)+id)
 		if err == nil && !child.Finished() && !child.Checkpoint.IsRecord() {
 			s.report("S8", "the row of %s is removed before its child %s was read from", row.Key, id)
 		}
@@ -167,7 +172,7 @@ func (s *truth) judgeRemoval(ctx context.Context, row lease.Row, was bool) {
 }
 
 func (s *truth) judgeCheckpoint(caller string, w lease.Write, before lease.Row) {
-	sh := s.data[w.Key()]
+	sh := s.data[shardOf(w.Key())]
 	if before.Reader() != caller {
 		s.report("S3", "%s stores a position of %s, which %s reads", caller, w.Key(), before.Reader())
 	}
@@ -178,7 +183,7 @@ func (s *truth) judgeCheckpoint(caller string, w lease.Write, before lease.Row) 
 		if n := sh.records(time.Now()); sh.closed.IsZero() || sh.done < n {
 			s.report("S7", "%s ends with %d of %d records done", w.Key(), sh.done, n)
 		}
-		s.ends[w.Key()] = time.Now()
+		s.ends[shardOf(w.Key())] = time.Now()
 		return
 	}
 	if n := simIndex(w.Checkpoint); n > sh.done {

@@ -202,7 +202,8 @@ func (c *catalogue) find(ctx context.Context, id string) (s Stream, found bool, 
 }
 
 // replaced reports whether a stream is listed that has the name of this one and
-// was created at another time.
+// was created later. The list of a worker that does not lead may be older than the
+// stream.
 func (c *catalogue) replaced(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -214,7 +215,7 @@ func (c *catalogue) replaced(id string) bool {
 		return false
 	}
 	for other := range c.listed {
-		if s, _ := ParseStreamID(other); s.Account == old.Account && s.Name == old.Name {
+		if s, _ := ParseStreamID(other); s.Account == old.Account && s.Name == old.Name && s.Epoch > old.Epoch {
 			return true
 		}
 	}
@@ -319,7 +320,7 @@ func (m *member) removeFormer(ctx context.Context, now time.Time, r *roster, row
 		if !ok || partial {
 			since, r.former[id] = now, now
 		}
-		if !m.catalogue.replaced(id) && now.Sub(since) < m.options.FormerStreams {
+		if !m.catalogue.replaced(id) && (partial || now.Sub(since) < m.options.FormerStreams) {
 			continue
 		}
 		removed := 0
