@@ -33,7 +33,7 @@ type CompletionOptions struct {
 // stored is the position before the oldest that is not done. Its methods may be
 // called from any goroutine.
 //
-// A position is stored by the call of [Completions.Done] that makes it due, by
+// A position is stored by the call of [Begun.Done] that makes it due, by
 // [Shard.Batches] while it waits, by [Completions.Flush], and when the handler
 // returns. A handler that returns nil at the end of the shard before all is done
 // fails with [ErrUnfinished], and the shard is not marked as finished.

@@ -1,4 +1,4 @@
-// Package consumer reads a Kinesis stream with a fleet of workers, each record
+// Package consumer reads Kinesis streams with a fleet of workers, each record
 // at least once and those of a partition key in order.
 //
 // Workers of one application, in one process or many, share the stream's shards
@@ -57,6 +57,15 @@
 // State per shard is a local variable of the handler. A handler is tested without
 // a server by calling it with [NewShard]; package kinesistest is the server for
 // everything larger.
+//
+// # Many streams
+//
+// [NewMulti] makes a consumer of many streams, which a function names: in any
+// region and of any account, each with a start of its own, some of them new and
+// others gone while the workers run. All share the workers of one application.
+// [Shard.StreamID], "account:name:epoch", tells streams apart, also one that was
+// created again from the one that had its name; it names the stream in events, logs
+// and the keys of the rows, which are those of the KCL.
 //
 // # Guarantees
 //

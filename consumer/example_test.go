@@ -4,13 +4,18 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"slices"
+	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/consumer"
 	"github.com/kinesis-go/kinesis/kinesistest"
+	"github.com/kinesis-go/kinesis/lease"
 )
 
 // clicks returns a client of a stream "clicks" with one shard and three records.
@@ -89,4 +94,98 @@ func ExampleTail() {
 	// shardId-000000000000 user-7 first
 	// shardId-000000000000 user-7 second
 	// shardId-000000000000 user-7 third
+}
+
+// Records are handled four at a time and done in any order; what is stored is the
+// position before the oldest that is not done. No server is needed to test it.
+func ExampleShard_Completions() {
+	handler := func(ctx context.Context, s *consumer.Shard) error {
+		done, err := s.Completions()
+		if err != nil {
+			return err
+		}
+		var work errgroup.Group
+		work.SetLimit(4)
+		for batch, err := range s.Batches(ctx) {
+			if err != nil {
+				return err
+			}
+			for _, r := range batch.Records {
+				begun, err := done.Begin(ctx, r.Position)
+				if err != nil {
+					return err
+				}
+				work.Go(func() error {
+					_ = strings.ToUpper(string(r.Data)) // the work
+					return begun.Done(ctx)
+				})
+			}
+		}
+		if err := work.Wait(); err != nil {
+			return err
+		}
+		return done.Flush(ctx)
+	}
+
+	var batch consumer.Batch
+	for n := range 10 {
+		batch.Records = append(batch.Records, consumer.Record{Data: []byte("data"), Position: checkpoint.At(fmt.Sprint(100 + n))})
+	}
+	var stored checkpoint.Position
+	shard := consumer.NewShard("clicks", "shardId-000000000000", []*consumer.Batch{&batch}, nil,
+		func(_ context.Context, p checkpoint.Position) error { stored = p; return nil })
+	err := handler(context.Background(), shard)
+	fmt.Println("stored", stored, err)
+	// Output: stored 109 <nil>
+}
+
+// One consumer reads several streams, one of them of another account, and tells
+// their records apart.
+func ExampleNewMulti() {
+	ctx, stop := context.WithCancel(context.Background())
+	ours, theirs := kinesistest.NewServer(), kinesistest.NewServer(func(o *kinesistest.Options) { o.AccountID = "222222222222" })
+	defer ours.Close()
+	defer theirs.Close()
+	for _, srv := range []*kinesistest.Server{ours, theirs} {
+		if err := srv.CreateStream("clicks", 1); err != nil {
+			log.Fatal(err)
+		}
+		_, err := kinesis.NewFromConfig(srv.Config()).PutRecord(ctx, &kinesis.PutRecordInput{
+			StreamName: aws.String("clicks"), PartitionKey: aws.String("k"), Data: []byte("hello"),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	streams := func(context.Context) ([]consumer.Stream, error) { // asked every minute
+		return []consumer.Stream{
+			{Name: "clicks"},
+			{Name: "clicks", Client: kinesis.NewFromConfig(theirs.Config())},
+		}, nil
+	}
+	c, err := consumer.NewMulti(kinesis.NewFromConfig(ours.Config()), lease.NewMemoryStore(), streams)
+	if err != nil {
+		log.Fatal(err)
+	}
+	got := make(chan string, 2)
+	var run sync.WaitGroup
+	run.Go(func() {
+		err := c.Run(ctx, consumer.EachRecord(func(_ context.Context, r *consumer.Record) error {
+			account, _, _ := strings.Cut(r.StreamID, ":")
+			got <- fmt.Sprintf("%s of %s: %s", r.Stream, account, r.Data)
+			return nil
+		}))
+		if err != nil {
+			log.Fatal(err)
+		}
+	})
+	lines := []string{<-got, <-got}
+	stop()
+	run.Wait()
+	slices.Sort(lines)
+	fmt.Println(strings.Join(lines, "\n"))
+	// Output:
+	// clicks of 123456789012: hello
+	// clicks of 222222222222: hello
 }

@@ -1,4 +1,4 @@
-// Package lease lets a fleet of workers share the shards of a stream: each
+// Package lease lets a fleet of workers share the shards of one stream or many: each
 // shard is read by one worker at a time, a dead worker's shards go to others,
 // and how far a shard has been read is never forgotten.
 //
@@ -69,6 +69,15 @@
 // to answer takes it off. Of an outage that begins just after a renewal it is 7/8 F.
 // A longer one ends the work in time, and it begins again when the store is back.
 //
+// # Many streams
+//
+// A [Source] may name several streams, each by a [StreamID] that is in the keys of
+// its rows. The leader asks for them every minute, makes the rows of a new one, and
+// deletes those of one that is named no longer, after [Options.FormerStreams]; that
+// is how its readers are told. A stream created again under its name is another
+// stream: its id has another time in it. Leases are shared as if all were of one
+// stream.
+//
 // # Guarantees
 //
 // Every write of a row is conditional on what its writer saw ([Write.Apply]).
@@ -99,11 +108,12 @@
 // that hold is given. A [*BackwardsError] refuses a checkpoint. Errors of the
 // store that may pass are logged and the call is made again. Run ends with an
 // error that wraps [ErrUnsupported] if the table is of another kind, [ErrSameID]
-// if another worker has the id, [ErrRecreated] if the stream is not the one that
-// the leases were made for.
+// if another worker has the id, [ErrRecreated] if the stream, where it is the only
+// one, is not the one that the leases were made for; [Held.Verify] finds that out at
+// once.
 //
 // # Limits
 //
-// One stream per application. All workers of an application must use the same
-// failover time.
+// All workers of an application must use the same failover time, and an application
+// of one stream cannot become one of many: the keys of its rows would be others.
 package lease

@@ -36,3 +36,34 @@ func Example() {
 	// holding shardId-000000000000 from TRIM_HORIZON
 	// stored 42, owner "", <nil>
 }
+
+// A program that is no worker looks at the rows: who reads what, and why nobody
+// reads the rest.
+func ExampleViewer() {
+	ctx := context.Background()
+	store := lease.NewMemoryStore()
+	for n, owner := range []string{"worker-1", ""} {
+		shard := fmt.Sprintf("shardId-%012d", n)
+		row, err := store.Write(ctx, lease.Write{Op: lease.Create, Row: lease.Row{Key: shard, Shard: shard, Checkpoint: checkpoint.TrimHorizon}})
+		if err == nil && owner != "" {
+			_, err = store.Write(ctx, lease.Write{Op: lease.Assign, Seen: row, Owner: owner})
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	viewer, err := lease.NewViewer(store)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fleet, err := viewer.Fleet(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, s := range fleet.Shards {
+		fmt.Printf("%s %v %s%s\n", s.Shard, s.State, s.Owner, s.Why)
+	}
+	// Output:
+	// shardId-000000000000 held worker-1
+	// shardId-000000000001 free no worker shows life
+}

@@ -218,3 +218,80 @@ func TestLooksOutOfOrderAreNoSignOfARival(t *testing.T) {
 		}
 	})
 }
+
+// startBlind starts a second worker under the id a, which sees an empty table for
+// its first two seconds, and so nothing of what the run before it holds.
+func (f *fleet) startBlind() *worker {
+	f.t.Helper()
+	w := f.startAs("second", "a")
+	w.store.show(lease.NewMemoryStore())
+	time.AfterFunc(2*time.Second, func() { w.store.show(nil) })
+	return w
+}
+
+// A run that was not seen at the start is found out by two renewals, wherever the
+// first of them falls, and keeps its leases.
+func TestLiveRunThatWasNotSeenAtTheStartIsFoundOutByItsRenewals(t *testing.T) {
+	t.Parallel()
+	for phase := time.Duration(0); phase < failover*2/5; phase += 700 * time.Millisecond {
+		t.Run(phase.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, lease.NewMemoryStore(), newStream(1))
+				defer f.end()
+				f.tick = time.Hour // no checkpoints: the renewals are all there is to see
+				f.startAs("first", "a")
+				time.Sleep(time.Minute + phase)
+				second := f.startBlind()
+				began := time.Now()
+				err := <-second.done
+				delete(f.workers, "second")
+				// Two seconds blind, a look, and two renewals.
+				if took := time.Since(began); !errors.Is(err, lease.ErrSameID) || took > 2*time.Second+failover/10+2*failover*2/5 {
+					t.Errorf("Run() of the second = %v after %v", err, took)
+				}
+				time.Sleep(failover)
+				if f.counts()["first"] != 1 {
+					t.Errorf("held: %v, want 1 by the first", f.counts())
+				}
+			})
+		})
+	}
+}
+
+// One change is none: a leader may have given the lease anew.
+func TestOneChangeOfARowIsNoSignOfARival(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(1))
+		defer f.end()
+		first := f.startAs("first", "a")
+		time.Sleep(5 * time.Second)
+		f.crash(first)
+		<-first.done
+		delete(f.workers, "first")
+		second := f.startBlind()
+		time.Sleep(4 * time.Second)
+		row, err := f.store.Row(t.Context(), shardID(0))
+		if err == nil {
+			_, err = f.store.Write(t.Context(), lease.Write{Op: lease.Renew, Seen: row}) // the last write of the first, late
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := time.Now()
+		for f.counts()["second"] == 0 && time.Since(changed) < time.Minute {
+			time.Sleep(10 * time.Millisecond)
+		}
+		// It was watched for half the failover time since.
+		if took := time.Since(changed); took < failover/2-failover/10 || took > failover/2+failover/5 {
+			t.Errorf("held %v after the change", took)
+		}
+		select {
+		case err := <-second.done:
+			t.Errorf("Run() = %v", err)
+			delete(f.workers, "second")
+		default:
+		}
+	})
+}

@@ -100,7 +100,7 @@ func show(out io.Writer, f *lease.Fleet) error {
 		if why == "" {
 			why = string(s.Reason)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Shard, s.State, s.Owner, behind, since, why)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Key, s.State, s.Owner, behind, since, why)
 	}
 	for _, bad := range f.Bad {
 		fmt.Fprintf(w, "%v\n", bad)

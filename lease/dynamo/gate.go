@@ -30,6 +30,9 @@ const (
 	writing
 )
 
+// logEvery is the shortest time between two lines of log about throttling.
+const logEvery = 10 * time.Second
+
 // A gate puts requests in order of urgency while a table is throttled, so that
 // its capacity goes to the renewals first. It belongs to one [Store], that is to
 // one worker. Without throttling nothing waits.
@@ -38,8 +41,10 @@ const (
 // every answer that says "throttled", to whomever, and shrinks with every request
 // that passes.
 type gate struct {
-	mu    sync.Mutex // guards what follows
-	lanes [2]laneState
+	mu      sync.Mutex // guards what follows
+	lanes   [2]laneState
+	refused [2]int    // requests throttled since the last line of log
+	logged  time.Time // when that was
 }
 
 type laneState struct {
@@ -57,16 +62,22 @@ const (
 	gapForget = 10 * time.Second       // after which nothing is throttled any more
 )
 
-// throttled notes an answer that says so.
-func (g *gate) throttled(l lane, now time.Time) {
+// throttled notes an answer that says so. If it is time for a line of log it
+// returns how many requests were refused since the last one, else zeros.
+func (g *gate) throttled(l lane, now time.Time) (reads, writes int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := &g.lanes[l]
-	if now.Sub(s.raised) < gapRaise {
-		return
+	g.refused[l]++
+	if g.logged.IsZero() || now.Sub(g.logged) >= logEvery {
+		reads, writes = g.refused[reading], g.refused[writing]
+		g.refused, g.logged = [2]int{}, now
 	}
-	s.gap = min(max(2*s.gap, gapFirst), gapMost)
-	s.raised = now
+	s := &g.lanes[l]
+	if now.Sub(s.raised) >= gapRaise {
+		s.gap = min(max(2*s.gap, gapFirst), gapMost)
+		s.raised = now
+	}
+	return reads, writes
 }
 
 // passed notes a request that was not throttled.
@@ -141,7 +152,9 @@ func gated[In, Out any](ctx context.Context, s *Store, l lane, r rank, key strin
 			s.gate.passed(l, r)
 			return out, err
 		}
-		s.gate.throttled(l, time.Now())
+		if reads, writes := s.gate.throttled(l, time.Now()); reads+writes > 0 {
+			s.options.Logger.Warn("table throttled", "table", s.table, "reads", reads, "writes", writes, "error", err)
+		}
 		refused = err
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +48,24 @@ func (q *quota) throttles(c *kinesistest.Call) bool {
 	return false
 }
 
+// lines is a log that is counted.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}
+
 // A table that can take a little more than the renewals and is asked to store
 // positions all the time: no lease is lost, and positions are stored nevertheless.
 func TestThrottlingLosesNoLease(t *testing.T) {
@@ -55,7 +74,10 @@ func TestThrottlingLosesNoLease(t *testing.T) {
 		const shardCount = 8 // 2 renewals a second
 		srv := kinesistest.NewServer()
 		defer srv.Close()
-		store, err := dynamo.New(dynamodb.NewFromConfig(srv.Config()), "app")
+		var log lines
+		store, err := dynamo.New(dynamodb.NewFromConfig(srv.Config()), "app", func(o *dynamo.Options) {
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,6 +120,9 @@ func TestThrottlingLosesNoLease(t *testing.T) {
 		t.Logf("passed %v, throttled %v", q.passed, q.refused)
 		if len(lost) > 0 {
 			t.Errorf("%d leases lost: %v", len(lost), lost[0])
+		}
+		if n := log.count("table throttled"); n < 5 || n > 13 {
+			t.Errorf("%d lines of log in 2 minutes, want one every 10 s", n)
 		}
 		if q.passed["checkpoint"] < 50 {
 			t.Errorf("%d positions stored in 2 minutes", q.passed["checkpoint"])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -48,6 +49,10 @@ type Options struct {
 	// migration, in which one can still go back. Default 24h, the KCL's; range 1h to
 	// 7 days.
 	BakeTime time.Duration
+
+	// Logger is told when the table throttles requests, at most every 10 seconds,
+	// and how many since. Default: none.
+	Logger *slog.Logger
 
 	// What follows holds for a table that Open creates. One that exists is taken as
 	// it is.
@@ -94,6 +99,7 @@ func (o *Options) validate() error {
 		{o.Provisioned != nil && o.Provisioned.Write < 1, "Provisioned.Write", "at least 1", o.capacity().Write},
 		{o.Version < 0 || o.Version >= numVersions, "Version", "one of the constants", int(o.Version)},
 		{o.BakeTime < time.Hour || o.BakeTime > 7*24*time.Hour, "BakeTime", "1h to 168h", o.BakeTime},
+		{o.Logger == nil, "Logger", "a logger, or slog.New(slog.DiscardHandler)", "nil"},
 		{len(o.Tags) > maxTags, "Tags", fmt.Sprintf("at most %d", maxTags), len(o.Tags)},
 	}
 	var errs []error
@@ -140,7 +146,7 @@ var _ lease.Store = (*Store)(nil)
 
 // New returns the store of an application. It does no I/O.
 func New(client DynamoDBAPI, application string, optFns ...func(*Options)) (*Store, error) {
-	o := Options{TableName: application, CreateTimeout: 10 * time.Minute, BakeTime: 24 * time.Hour}
+	o := Options{TableName: application, CreateTimeout: 10 * time.Minute, BakeTime: 24 * time.Hour, Logger: slog.New(slog.DiscardHandler)}
 	for _, fn := range optFns {
 		fn(&o)
 	}
