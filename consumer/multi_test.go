@@ -169,6 +169,7 @@ func TestManyStreamsOfTwoAccounts(t *testing.T) {
 		a.puts(0, "clicks", 20)
 		a.puts(0, "orders", 20) // before the start
 		a.puts(1, "clicks", 30)
+		time.Sleep(5 * time.Second) // LATEST is kept to the second before, should the shard move
 		stops := []func(){a.run("w1"), a.run("w2")}
 		time.Sleep(30 * time.Second)
 		a.puts(0, "orders", 10)
