@@ -13,8 +13,9 @@ type scenario struct {
 	core bool // runs without -full too
 	run  func(t *testing.T, s *scenario)
 
-	errors *regexp.Regexp // lines of Java's log that are no fault here
-	steals bool           // leases are taken from live workers, whose batches may come again
+	errors   *regexp.Regexp // lines of Java's log that are no fault here
+	failures *regexp.Regexp // failures of a worker that are none here
+	steals   bool           // leases are taken from live workers, whose batches may come again
 
 	row row
 }

@@ -47,7 +47,7 @@ func (w *world) finish(s *scenario) {
 		w.t.Errorf("row %s %s", key, fault)
 	}
 	for _, e := range w.events {
-		if e.Kind == "failed" || e.Kind == "refused" && !s.steals {
+		if e.Kind == "failed" && (s.failures == nil || !s.failures.MatchString(e.Error)) || e.Kind == "refused" && !s.steals {
 			w.t.Errorf("%s %s: %s", e.Worker, e.Shard, e.Error)
 		}
 	}
