@@ -153,6 +153,13 @@ func (w *world) missing() []string {
 	return slices.Sorted(maps.Keys(rest))
 }
 
+// count counts deliveries.
+func (w *world) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.delivered)
+}
+
 // repeated counts deliveries beyond the first.
 func (w *world) repeated() int {
 	w.mu.Lock()

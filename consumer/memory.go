@@ -43,7 +43,8 @@ func (m *memory) release() {
 }
 
 const (
-	// recordWeight is what a record costs beside its data and its keys.
+	// recordWeight is what a record costs beside the buffer that its data lies in
+	// and its keys.
 	recordWeight = 256
 
 	// firstGuess is what the first page of a shard is thought to weigh, and
@@ -172,14 +173,15 @@ func (r reservation) cancel() {
 	}
 }
 
-// settle replaces the reservation by what the records really weigh. It returns
-// nil if there are none.
-func (r reservation) settle(records []types.Record) *memory {
+// settle replaces the reservation by what the records really weigh. Their data
+// lies in one buffer of so many bytes, 0 if each has its own: as it came, so base64
+// of it is a third more than the data. It returns nil if there are none.
+func (r reservation) settle(records []types.Record, buffer int) *memory {
 	a := r.account
 	if a == nil {
 		return nil
 	}
-	n := int64(payload(records) + recordWeight*len(records))
+	n := int64(weigh(records, buffer))
 	if a.guess -= (a.guess - n) / 4; n > a.guess {
 		a.guess = n
 	}
@@ -198,6 +200,23 @@ func (r reservation) settle(records []types.Record) *memory {
 		a.held.Add(-1)
 		a.wake()
 	})
+}
+
+// weigh returns what a page keeps.
+func weigh(records []types.Record, buffer int) int {
+	if len(records) == 0 {
+		return 0 // nothing refers to the buffer
+	}
+	n := recordWeight * len(records)
+	if buffer == 0 {
+		return n + payload(records)
+	}
+	for i := range records {
+		if k := records[i].PartitionKey; k != nil {
+			n += len(*k)
+		}
+	}
+	return n + buffer
 }
 
 // payload returns the bytes of data and partition keys, as Kinesis counts them.

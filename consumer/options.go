@@ -48,8 +48,9 @@ type Options struct {
 	StallTimeout time.Duration
 
 	// MaxBufferedBytes bounds the memory for records that were fetched and are not
-	// done with: data, keys, and 256 bytes for each record that Kinesis stored. A
-	// fetch waits while it is used up. What a fetch brings is known afterwards only,
+	// done with: data in the form in which it came (base64 is a third longer), keys,
+	// and 256 bytes for each record that Kinesis stored. A fetch waits while it is
+	// used up. What a fetch brings is known afterwards only,
 	// so it can be exceeded by one page, of at most 10 MiB, for each fetch under way;
 	// nobody fetches then before it is repaid. No shard alone takes more than 8/9 of
 	// it. Default 256 MiB; at least 16 MiB.

@@ -103,7 +103,7 @@ func (p *poller) try(ctx context.Context) (page, error) {
 		room.cancel()
 		return page{}, err
 	}
-	pg.mem = room.settle(pg.records)
+	pg.mem = room.settle(pg.records, pg.buffer)
 	p.failures, p.throttles = 0, 0
 	p.share.Passed(p.called)
 	p.wait = p.gap(pg)
@@ -166,6 +166,7 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 		return p.afterError(ctx, err)
 	}
 	pg := page{at: p.called, records: out.Records, behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
+	pg.buffer = wire.Kept(out.ResultMetadata)
 	if out.NextShardIterator == nil {
 		if pg.children, err = p.childrenAtEnd(ctx, out.ChildShards); err != nil {
 			return page{}, err // the iterator stays: the page is read again

@@ -230,6 +230,7 @@ func TestShardWithoutProgressIsGivenUp(t *testing.T) {
 					cut := w.srv.Inject(kinesistest.Fault{Shard: id(1), Subscription: kinesistest.Breakage{Kind: kinesistest.BreakCut}})
 					heal := w.srv.Inject(f)
 					time.Sleep(8 * time.Minute) // longer than a subscription lives, and a stall
+					synctest.Wait()
 					var sick *consumer.HealthError
 					if err := c.Health(); !errors.As(err, &sick) || len(sick.Shards) != 1 || sick.Shards[0].ShardID != id(1) || sick.Shards[0].Err == nil {
 						t.Errorf("Health = %v, want shard 1 and why", err)
@@ -237,10 +238,10 @@ func TestShardWithoutProgressIsGivenUp(t *testing.T) {
 					if len(stalled) < 2 || stalled[0].GivenUp || !stalled[1].GivenUp || stalled[1].ShardID != id(1) {
 						t.Errorf("stalled: %+v", stalled)
 					}
-					before := len(w.delivered)
+					before := w.count()
 					w.puts(100)
 					time.Sleep(10 * time.Second)
-					if len(w.delivered) == before {
+					if w.count() == before {
 						t.Error("the other shard is not read meanwhile")
 					}
 					cut()

@@ -38,8 +38,8 @@ type subscription struct {
 	events  *kinesis.SubscribeToShardEventStream
 	gate    *gate // nil if the client is not the SDK's
 	cancel  context.CancelFunc
-	opened  time.Time
-	served  int // events
+	opened  time.Time // at the latest
+	served  int       // events
 }
 
 // subscribe opens a subscription where the reading goes on.
@@ -66,7 +66,7 @@ func (f *fanOut) subscribe(ctx context.Context, p *place, a *account, arn string
 	if err == nil && events == nil {
 		err = errNoStream
 	}
-	s := &subscription{place: p, account: a, events: events, gate: client.gate, opened: called, cancel: func() { cancel(nil) }}
+	s := &subscription{place: p, account: a, events: events, gate: client.gate, opened: time.Now(), cancel: func() { cancel(nil) }}
 	if err != nil {
 		s.close()
 		return nil, err
@@ -114,7 +114,10 @@ func (s *subscription) next(ctx context.Context) (page, error) {
 		room.cancel()
 		return page{}, err
 	}
-	pg.mem = room.settle(pg.records)
+	if s.gate != nil {
+		pg.buffer = int(n)
+	}
+	pg.mem = room.settle(pg.records, pg.buffer)
 	s.served++
 	s.took(pg, aws.ToString(e.ContinuationSequenceNumber))
 	return pg, nil

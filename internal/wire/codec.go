@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/schemas"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 )
 
@@ -98,7 +99,21 @@ func once[In, Out any](
 	defer p.release()
 	fns := make([]func(*kinesis.Options), 0, len(optFns)+1)
 	fns = append(append(fns, p.use), optFns...)
-	return op(ctx, in, fns...)
+	out, err := op(ctx, in, fns...)
+	if get, ok := any(out).(*kinesis.GetRecordsOutput); ok && get != nil && p.kept > 0 {
+		get.ResultMetadata.Set(keptKey{}, p.kept)
+	}
+	return out, err
+}
+
+type keptKey struct{}
+
+// Kept returns the length of the buffer that the data of a GetRecords answer
+// lies in: whoever keeps one record keeps all of it. It is 0 if the answer was
+// not decoded here and each record has its own.
+func Kept(m middleware.Metadata) int {
+	n, _ := m.Get(keptKey{}).(int)
+	return n
 }
 
 // Events makes a SubscribeToShard call decode its events here. Each call has a

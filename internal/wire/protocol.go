@@ -35,6 +35,7 @@ type protocol struct {
 	codec  *Codec
 	format Format
 	body   *body // of the request, if it was made here
+	kept   int   // bytes of the buffer that the answer's data lies in
 }
 
 // use is the option function of the call.
@@ -132,6 +133,7 @@ func (p *protocol) DeserializeResponse(ctx context.Context, op *smithy.Operation
 	if cbor {
 		p.codec.answered.Store(true)
 	}
+	p.kept = cap(b)
 	return nil
 }
 
