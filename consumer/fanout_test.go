@@ -197,3 +197,108 @@ func TestHandlerThatBlocksOutlivesItsSubscription(t *testing.T) {
 		}
 	})
 }
+
+// The service refuses a second subscription for 5 seconds after the first was
+// opened, by its clock, which is later than the call.
+func TestSubscriptionSlowToOpenIsRenewedWithoutARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.srv.Inject(kinesistest.Fault{
+			Operation: "SubscribeToShard", Times: 1, Delay: 2 * time.Second,
+			Subscription: kinesistest.Breakage{Kind: kinesistest.BreakCut, AfterEvents: 1},
+		})
+		var refused []error
+		subs := w.calls("SubscribeToShard")
+		stop := w.run(w.worker("w1", fanOut, func(o *consumer.Options) {
+			o.Events.ReadFailed = func(i consumer.ReadFailedInfo) { refused = append(refused, i.Err) }
+		}), w.handler("w1"))
+		w.subscribed(1)
+		w.puts(10)
+		time.Sleep(10 * time.Second)
+		w.puts(10)
+		w.settle(10 * time.Second)
+		synctest.Wait()
+		if n := w.repeated(); n > 0 || len(refused) != 1 || subs.Load() != 2 {
+			t.Errorf("%d repeated, %d subscriptions, failures %v; want one, the cut", n, subs.Load(), refused)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What retention took before a worker came back is told and passed over, by
+// fan-out as by polling.
+func TestFanOutGoesOnAtTheHorizonWhenItsPositionIsTrimmed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		var mu sync.Mutex
+		var skipped []consumer.SkippedInfo
+		c := w.worker("w1", fanOut, func(o *consumer.Options) {
+			o.Events.Skipped = func(i consumer.SkippedInfo) {
+				mu.Lock()
+				defer mu.Unlock()
+				skipped = append(skipped, i)
+			}
+		})
+		stop := w.run(c, w.handler("w1"))
+		w.subscribed(1)
+		w.puts(10)
+		w.settle(10 * time.Second)
+		time.Sleep(time.Second)
+		if err := stop(); err != nil || len(skipped) > 0 {
+			t.Fatalf("Run = %v, skipped %+v", err, skipped)
+		}
+		last := w.delivered[len(w.delivered)-1].position
+		w.puts(10) // will be gone
+		time.Sleep(30 * time.Hour)
+		clear(w.put)
+		w.putsFrom(0, 20)
+		stop = w.run(c, w.handler("w1"))
+		w.settle(time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if len(skipped) != 1 || skipped[0].Reason != consumer.SkippedTrimmed || skipped[0].From.SequenceNumber != last.SequenceNumber {
+			t.Errorf("reported %+v, want what lies behind %v", skipped, last)
+		}
+		if n := w.count(); n != 30 {
+			t.Errorf("%d deliveries, want 10 and 20", n)
+		}
+	})
+}
+
+// Who takes a shard over while the service still counts the subscription of the
+// one before is refused for some seconds, and waits for that: it does not poll.
+func TestTakeOverWaitsForTheSubscriptionBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		stop := w.run(w.worker("w1", fanOut), w.handler("w1"))
+		w.subscribed(2)
+		w.puts(50)
+		w.settle(10 * time.Second)
+		time.Sleep(time.Second)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		polls := w.calls("GetRecords")
+		began := time.Now()
+		w.srv.Inject(kinesistest.Fault{
+			Operation: "SubscribeToShard", Error: &kinesistest.Error{Code: "ResourceInUseException", Message: "by a fault"},
+			Match: func(*kinesistest.Call) bool { return time.Since(began) < 6*time.Second },
+		})
+		w.puts(50)
+		stop = w.run(w.worker("w2", fanOut), w.handler("w2"))
+		w.settle(20 * time.Second)
+		if n := w.repeated(); n > 0 || polls.Load() > 0 {
+			t.Errorf("%d repeated, %d polls", n, polls.Load())
+		}
+		w.checkOrder()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
