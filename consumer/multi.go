@@ -59,8 +59,9 @@ func Streams(names ...string) func(context.Context) ([]Stream, error) {
 // Streams answers which streams to read; [Streams] makes one that always answers
 // the same. The leader of the fleet calls it every minute, and every worker when
 // it starts and when it is given a lease on a stream it does not know. A stream
-// that is new is read from its start position within a minute. One that is not
-// named any more goes on being read until lease.Options.FormerStreams has passed,
+// that is new is read from its start position within a minute. One that is named
+// twice, such as by its name and by its ARN, is read once. One that is not named
+// any more goes on being read until lease.Options.FormerStreams has passed,
 // an hour by default; then its leases are removed, and should it come back it
 // begins at its start position. One that was deleted and created again is a new
 // stream, and the leases of the old one are removed at once.
@@ -147,13 +148,28 @@ func (m *multi) Streams(ctx context.Context) ([]lease.Stream, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []lease.Stream
+	at := make(map[string]int, len(found)) // by id: its place in out
 	for i, t := range found {
-		if errs[i] == nil {
-			m.known[t.lease.ID] = t
-			out = append(out, t.lease)
+		if errs[i] != nil {
+			continue
 		}
+		if n, twice := at[t.lease.ID]; twice { // such as by its name and by its ARN
+			errs[i] = sameStart(&out[n], &t.lease)
+			continue
+		}
+		at[t.lease.ID] = len(out)
+		m.known[t.lease.ID] = t
+		out = append(out, t.lease)
 	}
 	return out, errors.Join(errs...)
+}
+
+// sameStart refuses a stream that is named twice with different starts.
+func sameStart(first, second *lease.Stream) error {
+	if first.Start == second.Start && first.StartTime.Equal(second.StartTime) {
+		return nil
+	}
+	return fmt.Errorf("consumer: stream %s is named twice, with starts %v and %v: the first holds", first.ID, first.Start, second.Start)
 }
 
 // identify finds out what names the stream in the rows, and how to reach it.
@@ -235,11 +251,10 @@ func (m *multi) Stream(ctx context.Context, id string) (lease.Stream, error) {
 		ref := streamRef{name: want.Name}
 		t = target{client: m.client, stream: ref, lease: lease.Stream{Name: ref.name, Start: m.start.position(), StartTime: m.start.time}}
 	}
-	if t.given {
-		return t.lease, nil
-	}
-	if err := t.describe(ctx); err != nil {
-		return lease.Stream{}, err
+	if !t.given {
+		if err := t.describe(ctx); err != nil {
+			return lease.Stream{}, err
+		}
 	}
 	if t.lease.ID != id {
 		if got, _ := lease.ParseStreamID(t.lease.ID); got.Account != want.Account {
