@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -298,6 +299,63 @@ func TestReshardsUnderTakersLoseNoLineage(t *testing.T) {
 		}
 		if n := sum(f.counts()); n != 5 {
 			f.t.Errorf("%d of 5 shards are held: %v", n, f.counts())
+		}
+	})
+}
+
+// Takers share the leases of many streams as a whole. New streams are found, former
+// ones are left when they may be, and one that was created again is read at once,
+// all under a leader by shuffle; the change to a leader by lock moves nothing.
+func TestTakersShareManyStreams(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newStreams(3, 4)
+		store := newPhased(lease.NewMemoryStore(), phase2X)
+		f := newFleet(t, store, src)
+		f.steals = true
+		defer f.end()
+		ids := slices.Clone(src.ids)
+		rows := func(when string, want map[string]int) {
+			t.Helper()
+			if got := streamsOf(t, store); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s: rows %v, want %v", when, got, want)
+			}
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			f.start(id)
+		}
+		f.want(5*time.Minute, map[string]int{"a": 4, "b": 4, "c": 4})
+		const fresh, again = "123456789012:new:1700000100", "123456789012:s1:1800000000"
+		src.add(fresh, 6)
+		f.want(5*time.Minute, map[string]int{"a": 6, "b": 6, "c": 6})
+
+		src.remove(ids[0])
+		time.Sleep(50 * time.Minute)
+		rows("before a former stream goes", map[string]int{ids[0]: 4, ids[1]: 4, ids[2]: 4, fresh: 6})
+		time.Sleep(15 * time.Minute)
+		rows("without it", map[string]int{ids[1]: 4, ids[2]: 4, fresh: 6})
+		src.remove(ids[1])
+		src.add(again, 7)
+		time.Sleep(2 * time.Minute)
+		rows("with one created again", map[string]int{again: 7, ids[2]: 4, fresh: 6})
+		if n := sum(f.counts()); n != 17 {
+			t.Errorf("%d of 17 shards are held: %v", n, f.counts())
+		}
+
+		time.Sleep(5 * time.Minute)
+		moves := f.moved()
+		for _, p := range []lease.Phase{phaseUpgrade, phase3X, phase2X} {
+			store.set(p)
+			time.Sleep(3 * time.Minute)
+		}
+		if n := f.moved() - moves; n > 0 || len(f.backwards) > 0 {
+			t.Errorf("%d leases moved by changes of the strategy, positions went back: %v", n, f.backwards)
+		}
+		f.crash(f.workers["a"])
+		delete(f.workers, "a")
+		time.Sleep(2 * failover)
+		if n := sum(f.counts()); n != 17 {
+			t.Errorf("%d of 17 shards are held after a crash: %v", n, f.counts())
 		}
 	})
 }

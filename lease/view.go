@@ -18,7 +18,8 @@ type Fleet struct {
 	// At is when the rows were read.
 	At time.Time
 
-	// Leader is the worker that holds the leader lock, empty if nobody does.
+	// Leader is the worker that holds the leader lock, empty if nobody does, as in
+	// a fleet that lives by the rules of KCL 2.x (see [ElectByShuffle]).
 	// LeaderSilent means that it has not renewed the lock for longer than that
 	// lasts: it is dead or stuck, and another one will follow.
 	Leader       string
@@ -308,7 +309,7 @@ func (v *Viewer) whyFree(f *Fleet, r *Row) string {
 	case !alive:
 		return "no worker shows life"
 	case f.Leader == "":
-		return "there is no leader to assign it"
+		return "nobody holds the leader lock: a leader has yet to assign it or, by the rules of KCL 2.x, a worker to take it"
 	case f.LeaderSilent:
 		return fmt.Sprintf("the leader %s is silent, and nobody has followed it yet", clip(f.Leader))
 	case r.Moved != nil && r.Moved.To == "":
