@@ -29,6 +29,7 @@ type reading struct {
 	*sim.World
 	budget *consumer.Budget
 	gentle bool // nothing that makes a repetition lawful
+	moving bool // shards may move to another worker
 
 	mu    sync.Mutex
 	put   map[string]int // records by key
@@ -52,14 +53,16 @@ type finished struct {
 // handler fails nothing is repeated either.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	sim.Run(t, 5, func(t *testing.T, seed sim.Seed) {
+	sim.Run(t, 4, func(t *testing.T, seed sim.Seed) {
 		r := &reading{
 			World: sim.New(t, seed, kinesistest.Unthrottled), budget: consumer.NewBudget(16 << 20), gentle: seed%2 == 0,
 			put: map[string]int{}, done: map[string]int{}, times: map[string]int{}, tries: map[string]int{},
 		}
 		r.CreateStream(stream, 1+seed.IntN(3, "shards", "", 0))
 		var stops []func()
-		for i := range 1 + seed.IntN(2, "workers", "", 0) {
+		workers := 1 + seed.IntN(2, "workers", "", 0)
+		r.moving = workers > 1
+		for i := range workers {
 			stops = append(stops, r.start(fmt.Sprintf("w%d", i)))
 		}
 		const chaos = 4 * time.Minute
@@ -143,7 +146,7 @@ func (r *reading) start(name string) (stop func()) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	each := consumer.EachRecord(r.handle, func(o *consumer.EachOptions) {
+	each := consumer.EachRecord(func(ctx context.Context, rec *consumer.Record) error { return r.handle(ctx, name, rec) }, func(o *consumer.EachOptions) {
 		o.Concurrency = sim.Pick(r.Seed, "concurrency", 1, 1, 8)
 		o.CheckpointInterval = time.Second
 	})
@@ -175,7 +178,7 @@ func (r *reading) puts(client *kinesis.Client) {
 
 // handle works on a record: it takes its time, sometimes much, and sometimes
 // fails or panics.
-func (r *reading) handle(_ context.Context, rec *consumer.Record) error {
+func (r *reading) handle(_ context.Context, worker string, rec *consumer.Record) error {
 	var key string
 	var n int
 	if _, err := fmt.Sscan(string(rec.Data), &key, &n); err != nil {
@@ -191,6 +194,8 @@ func (r *reading) handle(_ context.Context, rec *consumer.Record) error {
 	}
 	luck := r.Seed.Chance("handler", id, uint64(try))
 	switch {
+	case r.gentle && r.moving && luck < 0.02:
+		time.Sleep(time.Duration(luck * float64(20*time.Minute))) // it is waited for when the shard moves
 	case luck < 0.002:
 		time.Sleep(6 * time.Minute) // longer than a subscription lives
 	case luck < 0.02:
@@ -203,14 +208,17 @@ func (r *reading) handle(_ context.Context, rec *consumer.Record) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.times[id]++
+	if r.times[id]++; r.times[id] > 1 {
+		r.Note("%s does %s of %s again", worker, id, rec.ShardID)
+	}
 	r.done[key] = max(r.done[key], n+1)
 	r.ends = append(r.ends, finished{rec.ShardID, time.Now(), rec.Position})
 	return nil
 }
 
-// settle waits until all that was put is done.
+// settle waits until all that was put is done, or nothing was for so long.
 func (r *reading) settle(limit time.Duration) {
+	before := 0
 	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(time.Second) {
 		r.mu.Lock()
 		left := 0
@@ -218,6 +226,9 @@ func (r *reading) settle(limit time.Duration) {
 			left += n - r.done[key]
 		}
 		r.mu.Unlock()
+		if left != before {
+			before, begun = left, time.Now()
+		}
 		if left == 0 {
 			time.Sleep(10 * time.Second) // for what would come again
 			return

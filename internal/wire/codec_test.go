@@ -122,6 +122,30 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 }
 
+// What an answer keeps is told for one that was decoded here, and only then.
+func TestKeptIsTheBufferOfTheAnswer(t *testing.T) {
+	t.Parallel()
+	const answer = `{"Records":[{"Data":"aGVsbG8=","PartitionKey":"k","SequenceNumber":"1"}],"MillisBehindLatest":0}`
+	s := kinesis.New(kinesis.Options{
+		Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{},
+		HTTPClient: doer(func(*http.Request) (*http.Response, error) {
+			return &http.Response{
+				StatusCode: 200, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
+				Body: io.NopCloser(strings.NewReader(answer)), ContentLength: int64(len(answer)),
+			}, nil
+		}),
+	})
+	for _, c := range []*wire.Codec{nil, wire.New(wire.JSON)} {
+		out, err := wire.Call(t.Context(), c, s.GetRecords, &kinesis.GetRecordsInput{ShardIterator: aws.String("it")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := wire.Kept(out.ResultMetadata); c == nil && n != 0 || c != nil && (n < len(answer) || n > 512) {
+			t.Errorf("codec %v: %d bytes are said to be kept of an answer of %d", c != nil, n, len(answer))
+		}
+	}
+}
+
 // What the service has against a call is the SDK's error, in either format.
 func TestErrorsAreTheSDKs(t *testing.T) {
 	t.Parallel()
