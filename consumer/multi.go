@@ -38,7 +38,8 @@ type Stream struct {
 	// ID names the stream in the keys of its rows, as "account:name:epoch". Default
 	// empty: it is made of what Kinesis tells, the epoch being the second of the
 	// stream's creation. An application whose Java workers use another epoch gives
-	// theirs; it is then up to them to tell a stream that was created again.
+	// theirs (Run refuses to read their stream anew under another); it is then up to
+	// them to tell a stream that was created again.
 	ID string
 }
 

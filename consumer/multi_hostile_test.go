@@ -1,9 +1,14 @@
 package consumer_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/consumer"
 )
@@ -57,4 +62,49 @@ func TestStreamNamedTwiceIsReadOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An application whose rows have an epoch of its own, as Java workers may make one
+// up, is not read anew under another; with its id it goes on. The rows of a stream
+// that was there before keep nobody from reading the one that is.
+func TestStreamUnderAnotherIDIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccounts(t)
+		a.create(0, "clicks")
+		id := accountIDs[0] + ":clicks:7"
+		a.puts(0, "clicks", 10)
+		a.name(consumer.Stream{Name: "clicks", ID: id})
+		stop := a.run("w1")
+		time.Sleep(20 * time.Second)
+		stop()
+		c, err := consumer.NewMulti(a.kinesis(0), a.store("w2"), consumer.Streams("clicks"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Run(t.Context(), consumer.EachRecord(func(context.Context, *consumer.Record) error {
+			t.Error("a record was read again")
+			return nil
+		}))
+		if err == nil || !strings.Contains(err.Error(), id) || a.rows()[id] != 2 {
+			t.Errorf("Run() = %v with rows %v, want an error that names %s", err, a.rows(), id)
+		}
+		stop = a.run("w1")
+		a.puts(0, "clicks", 10)
+		time.Sleep(20 * time.Second)
+		stop()
+		a.expect("with its id", map[string]int{id: 20})
+
+		if _, err := a.kinesis(0).DeleteStream(t.Context(), &kinesis.DeleteStreamInput{StreamName: aws.String("clicks")}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		again := a.create(0, "clicks")
+		a.puts(0, "clicks", 10)
+		a.name(consumer.Stream{Name: "clicks"})
+		stop = a.run("w3")
+		time.Sleep(30 * time.Second)
+		stop()
+		a.expect("created again", map[string]int{id: 20, again: 10})
+	})
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
 )
 
 // ErrRecreated is wrapped by the error of [Coordinator.Run] if the table belongs
@@ -76,9 +79,12 @@ func (m *member) refuseRecreated(ctx context.Context, stream Stream, shards []Sh
 
 // checkStreams compares the table with the stream before anything of it is read.
 // A stream that cannot be listed is compared by the leader, when it can. Of many
-// streams each is known by the time of its creation.
+// streams each is known by the time of its creation, or the id it was given.
 func (m *member) checkStreams(ctx context.Context, rows []Row) error {
-	if m.catalogue.many || len(rows) == 0 {
+	if m.catalogue.many {
+		return m.checkIDs(ctx, rows)
+	}
+	if len(rows) == 0 {
 		return nil
 	}
 	stream := m.catalogue.all()[0]
@@ -91,6 +97,54 @@ func (m *member) checkStreams(ctx context.Context, rows []Row) error {
 		return nil
 	}
 	return err
+}
+
+// checkIDs refuses a stream that has no rows yet if the table has positions in it
+// under another id, such as one with an epoch that the application's Java workers
+// made up. It would be read from its start again, and the rows with the positions
+// be removed as those of a stream that was there before. Which they may be: then
+// they lie before its records.
+func (m *member) checkIDs(ctx context.Context, rows []Row) error {
+	byID := make(map[string][]Row)
+	for _, r := range rows {
+		byID[r.Stream] = append(byID[r.Stream], r)
+	}
+	for _, stream := range m.catalogue.all() {
+		if len(byID[stream.ID]) > 0 {
+			continue
+		}
+		want, _ := ParseStreamID(stream.ID)
+		for _, other := range slices.Sorted(maps.Keys(byID)) {
+			if id, err := ParseStreamID(other); err != nil || id.Account != want.Account || id.Name != want.Name {
+				continue
+			}
+			shards, err := m.source.Shards(ctx, stream, ShardsAt{})
+			if err != nil {
+				m.log.Warn("stream not compared with the table", "stream", stream.Label(), "error", err)
+				continue
+			}
+			if r := positionIn(shards, byID[other]); r != nil {
+				return fmt.Errorf("lease: stream %s has no leases, and those of %s are of the same stream: shard %s was read up to %v: give the stream that id, or delete these leases to read it from its start",
+					stream.ID, clip(other), r.Shard, r.Checkpoint)
+			}
+		}
+	}
+	return nil
+}
+
+// positionIn returns a row whose position is one in these shards, nil if there is none.
+func positionIn(shards []Shard, rows []Row) *Row {
+	first := make(map[string]checkpoint.Position, len(shards))
+	for _, s := range shards {
+		first[s.ID] = s.First
+	}
+	for i := range rows {
+		r := &rows[i]
+		if at := first[r.Shard]; at.IsRecord() && r.Checkpoint.IsRecord() && r.Checkpoint.Compare(at) >= 0 {
+			return r
+		}
+	}
+	return nil
 }
 
 // A verifier keeps what [Held.Verify] has found out.
