@@ -50,9 +50,12 @@ func (s *stub) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ ...f
 	}
 	if len(s.shards) > 1 {
 		for i, e := range in.Records {
-			k, err := shardmap.ParseHashKey(*e.ExplicitHashKey)
-			if err != nil {
-				return nil, err
+			k := shardmap.HashOf(aws.ToString(e.PartitionKey))
+			if e.ExplicitHashKey != nil {
+				var err error
+				if k, err = shardmap.ParseHashKey(*e.ExplicitHashKey); err != nil {
+					return nil, err
+				}
 			}
 			lo, hi := 0, len(s.shards)-1
 			for lo < hi {

@@ -130,7 +130,7 @@ func (l *lane) add(pr *Producer, e *entry, r *aggregation.Record, hash shardmap.
 		return len(l.sealed) == 1 || len(l.sealed) == pr.opts.CollectionMaxRecords, p
 	}
 	if p = l.open; p != nil {
-		if p.add(e, r, hash, cost) {
+		if p.gains(r, pr.opts.AggregationMaxBytes) && p.add(e, r, hash, cost) {
 			full := len(p.entries) == pr.opts.AggregationMaxRecords
 			if full {
 				l.seal(pr, now)

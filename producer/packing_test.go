@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -103,6 +104,52 @@ func (c packingCase) run(t *testing.T) {
 
 // An aggregate that has all the records it may have does not wait for another
 // one to find out.
+func TestLargeRecordsAreAggregatedWhereThatSavesAUnit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		sizes []int // of the data, in the order of their Puts
+		want  []int // bytes of data sent in one Kinesis record, 0 for an aggregate
+	}{
+		{"among their like", []int{20_000, 20_000, 20_000}, []int{20_000, 20_000, 20_000}},
+		{"three fit", []int{17_000, 17_000, 17_000}, []int{0}},
+		{"a small one before", []int{200, 20_000, 20_000}, []int{0, 20_000}},
+		{"a small one behind", []int{20_000, 200, 20_000}, []int{0, 20_000}},
+		{"a unit that is paid for anyway", []int{16_000, 16_000, 18_000}, []int{0}},
+		{"above a unit", []int{30_000, 30_000}, []int{30_000, 30_000}},
+		{"above a unit, with a small one", []int{15_000, 30_000}, []int{0}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &spy{stub: newStub(1)}
+				p, err := producer.New(s, "s", unpaced)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, n := range test.sizes {
+					if err := p.PutAsync(t.Context(), producer.Record{PartitionKey: "k", Data: make([]byte, n)}, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := p.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				var got []int
+				for _, e := range slices.Concat(s.calls...) {
+					if e.key == "a" {
+						e.size = 0
+					}
+					got = append(got, e.size)
+				}
+				if !slices.Equal(got, test.want) {
+					t.Errorf("sent %v, want %v", got, test.want)
+				}
+			})
+		})
+	}
+}
+
 func TestFullCountLeavesAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

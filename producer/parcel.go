@@ -154,6 +154,22 @@ func (p *parcel) add(e *entry, r *aggregation.Record, hash shardmap.HashKey, cos
 	return true
 }
 
+// payloadUnit is what Kinesis bills a record by, rounded up; see
+// https://aws.amazon.com/kinesis/data-streams/pricing.
+const payloadUnit = 25 << 10
+
+// gains reports whether there is a point in adding a record: always, but for one
+// of which an aggregate holds no three, since its digest takes longer than all
+// else, unless it fills a payload unit that is paid for anyway.
+func (p *parcel) gains(r *aggregation.Record, maxBytes int) bool {
+	n := len(r.Data)
+	if n <= maxBytes/3 {
+		return true
+	}
+	units := func(bytes int) int { return (bytes + payloadUnit - 1) / payloadUnit }
+	return units(p.size()+n) < units(p.size())+units(n)
+}
+
 // adopt makes the tickets of a parcel that some records came from wait for this
 // parcel too.
 func (p *parcel) adopt(tickets []*ticket) {
@@ -201,12 +217,20 @@ func (p *parcel) seal() ([]byte, error) {
 	return p.body, err
 }
 
-// explicitHashKey returns what to send as the explicit hash key: always
-// something, since the partition key of an aggregate has no meaning and the KPL
-// sends one with single records too.
+// explicitHashKey returns what to send as the explicit hash key: that of the first
+// record of an aggregate, whose partition key has no meaning, and with a bare
+// record what the caller gave, nil if nothing. The KPL sends one with every bare
+// record too; it says the same as the partition key and is a quarter of a small
+// record's bytes.
 func (p *parcel) explicitHashKey() *string {
-	if p.ehk != "" {
+	if p.naked() && p.enc != nil && p.ehk == "" {
+		p.ehk = p.enc.First().ExplicitHashKey
+	}
+	switch {
+	case p.ehk != "":
 		return &p.ehk
+	case p.naked():
+		return nil
 	}
 	if p.hashText == "" {
 		p.hashText = p.hash.String()

@@ -100,11 +100,7 @@ func (p *Producer) input(r *request) (*kinesis.PutRecordsInput, error) {
 		} else if key := &q.entries[0].key; *key != "" {
 			e.PartitionKey = key
 		}
-		// A stream that spreads records itself ignores hash keys: only what the
-		// caller gave is sent there.
-		if q.lane.kind != spreadLane || q.ehk != "" {
-			e.ExplicitHashKey = q.explicitHashKey()
-		}
+		e.ExplicitHashKey = q.explicitHashKey()
 	}
 	return in, nil
 }
