@@ -7,6 +7,8 @@ OLDEST_GO ?= 1.25.14
 FUZZTIME ?= 10s
 BENCH ?= .
 BENCHTIME ?= 1s
+# How many rounds the comparison of `make compare` has.
+ROUNDS ?= 3
 # How many seeds the simulations of `make sim` run.
 SEEDS ?= 2000
 # How many trades the quickstart puts in `make examples`.
@@ -23,7 +25,7 @@ NESTED := $(wildcard examples/go.mod bench/go.mod interop/go.mod)
 CHECKS := fmt vet lint arrows race standalone examples nested oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help check checks test $(CHECKS) sim fuzz bench contract interop interop-full vulncheck
+.PHONY: help check checks test $(CHECKS) sim fuzz bench compare packages contract interop interop-full vulncheck
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,7 +76,10 @@ oldest: ## The tests with the oldest Go we promise
 
 sim: ## The simulations of the producer and of fleets, SEEDS (2000) schedules of faults each
 	go test ./producer -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 1h
+	go test ./consumer -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 3h
 	go test ./lease -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 3h
+	go test ./lease -run '^TestSimulationOfPhases$$' -sim.seeds $(SEEDS) -timeout 3h
+	go test ./lease/dynamo -run '^TestSimulationOfMigrations$$' -sim.seeds $(SEEDS) -timeout 3h
 
 fuzz: ## Search with every fuzz target for FUZZTIME (10s)
 	@set -e; grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
@@ -82,11 +87,16 @@ fuzz: ## Search with every fuzz target for FUZZTIME (10s)
 		(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .); \
 	done
 
-bench: ## The packages' benchmarks, into bench/results/packages.txt; NOTE="..." goes on top
+bench: packages compare ## Everything below bench/results
+
+compare: ## This library against the KPL, the KCL and others, ROUNDS (3) times in turn; needs Linux, Java 17, Maven
+	cd bench && GOWORK=off go run . -rounds $(ROUNDS) -note "$(NOTE)" && GOWORK=off go run . -readme
+
+packages: ## The packages' benchmarks, into bench/results/packages.txt; NOTE="..." goes on top
 	@mkdir -p bench/results
 	@{ echo "# commit:  $$(git describe --always --dirty)"; \
 	   echo "# machine: $$(uname -sm), $$(getconf _NPROCESSORS_ONLN) cores, $$(go env GOVERSION)"; \
-	   echo "# command: make bench BENCH=$(BENCH) BENCHTIME=$(BENCHTIME)"; \
+	   echo "# command: make packages BENCH=$(BENCH) BENCHTIME=$(BENCHTIME)"; \
 	   test -z "$(NOTE)" || echo "# note:    $(NOTE)"; } > bench/results/packages.txt
 	@set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
 		go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./... > $$out || { cat $$out; exit 1; }; \
