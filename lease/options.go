@@ -28,7 +28,8 @@ type Options struct {
 	FailoverTime time.Duration
 
 	// DrainTimeout is how long the work in hand may go on when [Coordinator.Run]
-	// ends or a lease is handed over. Then the work context ends. Default 30s,
+	// ends or a lease is handed over, in the latter case never longer than 30s,
+	// after which the others count on it. Then the work context ends. Default 30s,
 	// the KCL's; 0 ends it at once; at most 1h.
 	DrainTimeout time.Duration
 
