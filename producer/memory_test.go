@@ -144,8 +144,9 @@ func TestPutManyWaitsInLittleMemory(t *testing.T) {
 			t.Fatalf("PutMany = %d results, %v", len(results), err)
 		}
 		const each = 176 + 8 // a Result, and a pointer to what waits for it
-		if n := (after.TotalAlloc - before.TotalAlloc) / uint64(len(records)); n > 2*each {
-			t.Errorf("PutMany allocates %d bytes a record, want little more than the %d of its result", n, each)
+		// Under the race detector pools drop a part of what they are given.
+		if n := (after.TotalAlloc - before.TotalAlloc) / uint64(len(records)); n > 3*each {
+			t.Errorf("PutMany allocates %d bytes a record, want not much more than the %d of its result", n, each)
 		}
 		if err := p.Close(t.Context()); err != nil {
 			t.Fatal(err)
