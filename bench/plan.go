@@ -169,8 +169,8 @@ func measure(ctx context.Context, bin string, e entry, scale float64) (Run, erro
 		}
 	})
 	if err != nil {
-		// A library that crashes is a result too.
-		run.Broken = err.Error()
+		// A library that crashes is a result too: what it says, without the stacks.
+		run.Broken, _, _ = strings.Cut(err.Error(), "\n\n")
 		if ctx.Err() != nil || e.Contestant.Name == "ours" {
 			return Run{}, err
 		}
