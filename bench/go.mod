@@ -13,6 +13,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/kinesis v1.56.11
 	github.com/harlow/kinesis-consumer v0.5.0
 	github.com/kinesis-go/kinesis v0.0.0-00010101000000-000000000000
+	github.com/minio/md5-simd v1.1.2
 	github.com/vmware/vmware-go-kcl-v2 v1.0.0
 	golang.org/x/sync v0.22.0
 )
@@ -36,6 +37,7 @@ require (
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/google/uuid v1.3.0 // indirect
 	github.com/jpillora/backoff v1.0.0 // indirect
+	github.com/klauspost/cpuid/v2 v2.0.1 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
 	golang.org/x/sys v0.25.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
