@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -208,31 +206,4 @@ func TestOutage(t *testing.T) {
 			t.Errorf("%d of 360 clicks were stored, want those of the four good minutes", len(stored))
 		}
 	})
-}
-
-// Every block of Go in the guide is part of this directory's tests.
-func TestGuideShowsTestsThatPass(t *testing.T) {
-	t.Parallel()
-	guide, err := os.ReadFile("../docs/testing.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var code strings.Builder
-	for _, name := range []string{"guide_test.go", "example_test.go"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		code.Write(text)
-	}
-	blocks := strings.Split(string(guide), "```go\n")[1:]
-	for _, b := range blocks {
-		b, _, _ = strings.Cut(b, "```")
-		if !strings.Contains(code.String(), b) {
-			t.Errorf("docs/testing.md shows code that is in no test:\n%s", b)
-		}
-	}
-	if len(blocks) < 5 {
-		t.Errorf("docs/testing.md shows %d blocks of Go, want some", len(blocks))
-	}
 }

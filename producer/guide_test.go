@@ -116,25 +116,6 @@ func TestGuideRuns(t *testing.T) {
 	})
 }
 
-func TestGuideShowsCodeThatRuns(t *testing.T) {
-	t.Parallel()
-	guide, source := read(t, "../docs/producer.md"), read(t, "guide_test.go")
-	blocks := 0
-	for rest := guide; ; blocks++ {
-		_, after, found := strings.Cut(rest, "```go\n")
-		if !found {
-			break
-		}
-		block, tail, _ := strings.Cut(after, "```")
-		if rest = tail; !strings.Contains(source, block) {
-			t.Errorf("this block of docs/producer.md is not in guide_test.go:\n%s", block)
-		}
-	}
-	if blocks < 3 {
-		t.Errorf("%d blocks of Go", blocks)
-	}
-}
-
 func read(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)

@@ -31,6 +31,7 @@ type source struct {
 	path  string
 	dir   string // of path, "." for the root
 	test  bool   // a test file, or part of a package that only tests import
+	text  string
 	lines int
 	fset  *token.FileSet
 	file  *ast.File
@@ -90,7 +91,7 @@ func parse(fset *token.FileSet, name, text string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{path: name, dir: path.Dir(name), fset: fset, file: file, lines: strings.Count(text, "\n")}
+	s := &source{path: name, dir: path.Dir(name), fset: fset, file: file, text: text, lines: strings.Count(text, "\n")}
 	s.test = strings.HasSuffix(name, "_test.go") || slices.ContainsFunc(testOnly, func(p string) bool {
 		return s.dir == p || strings.HasPrefix(s.dir, p+"/")
 	})

@@ -13,6 +13,20 @@ import (
 	"github.com/kinesis-go/kinesis/lease/dynamo"
 )
 
+// The second step of the way from KCL 2.x: the version may rise.
+func ExampleNew_version() {
+	srv := kinesistest.NewServer()
+	defer srv.Close()
+	client := dynamodb.NewFromConfig(srv.Config())
+	store, err := dynamo.New(client, "clicks-app", func(o *dynamo.Options) { o.Version = dynamo.Version2XTo3X })
+	if err != nil {
+		log.Fatal(err)
+	}
+	// consumer.New and consumer.NewMulti take the store.
+	fmt.Println(store.Open(context.Background()))
+	// Output: <nil>
+}
+
 // A program that only wants to know how far its application has got.
 func Example() {
 	srv := kinesistest.NewServer()
