@@ -27,13 +27,20 @@ type leadership struct {
 
 // watchers is the number of workers beside the leader that read the whole table
 // all the time, to be able to act at once when the leader dies. The others look
-// at the lock alone.
-const watchers = 2
+// at the lock alone, unless the table is small: then it costs no more to read it,
+// and whoever does need not look for its own leases besides.
+const (
+	watchers   = 2
+	smallTable = 32 // rows
+)
 
 // watches reports whether this worker reads the whole table at every look.
 func (m *member) watches(now time.Time) bool {
 	if m.observer.last.IsZero() || now.Sub(m.observer.last) >= reportEvery {
 		return true // whoever is not a watcher learns now and then whether it has become one
+	}
+	if len(m.observer.rows) <= smallTable {
+		return true
 	}
 	rank := 0
 	for _, id := range m.observer.active(now) {

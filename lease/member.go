@@ -3,15 +3,12 @@ package lease
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
@@ -252,15 +249,14 @@ func (m *member) watch(ctx, base context.Context) error {
 	}
 	now := time.Now()
 	m.observer.observe(now, &snap)
+	m.nextDiscovery(began)
 	m.tellBad(snap.Bad)
 	if m.byLock() {
 		m.stand(ctx, now)
 	} else {
 		m.electByShuffle(snap.Rows)
 	}
-	for _, row := range snap.Rows {
-		m.begin(base, row)
-	}
+	m.findOwn(base, snap.Rows)
 	settled := true
 	if m.lead.leading {
 		settled = m.rule(ctx, base, now, &snap)
@@ -299,78 +295,10 @@ func (m *member) tellBad(bad []*RowError) {
 	m.skipped = seen
 }
 
-// discovers reports whether somebody else can give this worker a lease: the
-// leader, or as leader's another worker that stops. That one may have removed its
-// worker row long before its last work is done.
-func (m *member) discovers() bool {
-	return !m.taking() && (!m.lead.leading || m.observer.company)
-}
-
-// discover looks for leases that were assigned to this worker, and for held ones
-// that are being taken away.
-func (m *member) discover(ctx, base context.Context) {
-	m.due.discover = time.Now().Add(m.jitter("discover", m.timing.discover))
-	call, cancel := context.WithTimeout(ctx, m.timing.call)
-	keys, err := m.store.Owned(call, m.id)
-	cancel()
-	if err != nil {
-		if ctx.Err() == nil {
-			m.log.Warn("own leases not listed", "error", err)
-		}
-		return
-	}
-	held := m.heldByKey()
-	var fresh []string
-	for _, key := range keys {
-		if _, ok := held[key]; ok {
-			delete(held, key)
-		} else {
-			fresh = append(fresh, key)
-		}
-	}
-	for _, row := range m.readRows(ctx, fresh) {
-		m.begin(base, row)
-	}
-	for _, key := range slices.Sorted(maps.Keys(held)) {
-		// Not ours by the list: it is being handed over, or the list lags.
-		if h := held[key]; h.mayBeLeaving() {
-			h.nudge()
-		}
-	}
-}
-
-// readRows reads rows, leaving out those that are gone.
-func (m *member) readRows(ctx context.Context, keys []string) []Row {
-	rows := make([]Row, len(keys))
-	var g errgroup.Group
-	g.SetLimit(parallel)
-	for i, key := range keys {
-		g.Go(func() error {
-			row, err := m.row(ctx, key)
-			if err == nil {
-				rows[i] = row
-			} else if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
-				m.log.Warn("own lease not read", "lease", key, "error", err)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // the functions return no error
-	return slices.DeleteFunc(rows, func(r Row) bool { return r.Key == "" })
-}
-
 func (m *member) heldByKey() map[string]*Held {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.held)
-}
-
-// mayBeLeaving reports whether it is worth a look whether the lease is being
-// handed over: it is held and was not looked at a moment ago.
-func (h *Held) mayBeLeaving() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.state == holding && h.row.Leaving == "" && time.Since(h.until.Add(-h.m.timing.fence)) > h.m.timing.step/2
 }
 
 // full reports whether this worker holds as many leases as one may.

@@ -3,6 +3,8 @@ package lease
 import (
 	"slices"
 	"time"
+
+	"github.com/kinesis-go/kinesis/checkpoint"
 )
 
 // An observer knows what has changed in a table since when, by its own clock.
@@ -12,6 +14,7 @@ type observer struct {
 	timing  timing
 	me      string
 	last    time.Time // of the last look
+	stirred time.Time // when the last look was that showed that the fleet is not at rest
 	rows    map[string]*rowView
 	workers map[string]*workerView
 	lock    lockView
@@ -21,6 +24,8 @@ type observer struct {
 type rowView struct {
 	owner, leaving string
 	counter        int64
+	at             checkpoint.Position
+	moved          time.Time // when it was moved, by the word of its mover
 
 	since time.Time // when this state was first seen, less the time of not looking
 	pair  time.Time // when these two workers were first seen
@@ -74,6 +79,9 @@ func (o *observer) observe(now time.Time, snap *Snapshot) {
 	o.skipBlindTime(now)
 	o.observeWorkers(now, snap.Workers)
 	signs := o.observeRows(now, snap.Rows)
+	if slices.ContainsFunc(snap.Rows, func(r Row) bool { return o.restless(now, &r) }) {
+		o.stirred = now
+	}
 	o.observeLock(now, snap.Lock)
 	o.judgeWorkers(now, snap.Rows, signs)
 	o.judgeCosts(now, snap.Rows)
@@ -88,7 +96,11 @@ func (o *observer) observe(now time.Time, snap *Snapshot) {
 // when the table could not be read, others could not write it either.
 func (o *observer) skipBlindTime(now time.Time) {
 	gap := now.Sub(o.last)
-	if o.last.IsZero() || gap <= o.timing.failover/2 {
+	if !o.last.IsZero() && gap <= o.timing.failover/2 {
+		return
+	}
+	o.stirred = now
+	if o.last.IsZero() {
 		return
 	}
 	blind := gap - o.timing.scan
@@ -109,6 +121,7 @@ func (o *observer) observeWorkers(now time.Time, workers []Worker) {
 			age := now.Sub(w.Updated)
 			v = &workerView{changed: now, moved: now, fresh: age <= workerFresh && age >= -workerFresh}
 			o.workers[w.ID] = v
+			o.stirred = now
 		case !v.updated.Equal(w.Updated):
 			v.changed, v.fresh, v.suspect = now, true, false
 		}
@@ -119,6 +132,7 @@ func (o *observer) observeWorkers(now time.Time, workers []Worker) {
 	for id := range o.workers {
 		if !seen[id] {
 			delete(o.workers, id)
+			o.stirred = now
 		}
 	}
 }
@@ -134,9 +148,13 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 		if v == nil {
 			v = &rowView{
 				owner: r.Owner, leaving: r.Leaving, counter: r.Counter,
-				since: now, pair: now, assigned: true, never: r.Owner == "",
+				since: now, pair: now, assigned: true, never: r.Owner == "", at: r.Checkpoint,
 			}
+			o.stirred = now
 			v.observeRate(now, r.Throughput)
+			if r.Moved != nil {
+				v.moved = r.Moved.At
+			}
 			o.rows[r.Key] = v
 			o.noteMove(now, r.Owner, r.Leaving)
 			continue
@@ -146,13 +164,17 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 			continue
 		}
 		v.since, v.missed, v.never = now, false, false
+		if v.at != r.Checkpoint {
+			v.at, o.stirred = r.Checkpoint, now
+		}
 		v.observeRate(now, r.Throughput)
 		if samePair {
 			v.assigned, v.idle = false, false
 			signs[r.Reader()] = true
 		} else {
 			o.noteMove(now, r.Owner, r.Leaving, v.owner, v.leaving)
-			v.pair = now
+			o.noteDeath(v, r)
+			v.pair, o.stirred = now, now
 			v.assigned = r.Leaving == ""
 			v.idle = v.assigned && r.Counter == v.counter+1
 		}
@@ -161,9 +183,25 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 	for key := range o.rows {
 		if !seen[key] {
 			delete(o.rows, key)
+			o.stirred = now
 		}
 	}
 	return signs
+}
+
+// noteDeath suspects the worker from which the lease was just taken because it did
+// not renew it: a leader that went since may have been the only one to see that.
+// An explanation from before, which a worker of the KCL leaves in the row, does not
+// count.
+func (o *observer) noteDeath(v *rowView, r *Row) {
+	m := r.Moved
+	if m == nil || m.At.Equal(v.moved) {
+		return
+	}
+	v.moved = m.At
+	if w := o.workers[m.From]; w != nil && m.Reason == ReasonExpired && m.From != o.me && m.From != r.Reader() {
+		w.suspect = true
+	}
 }
 
 // noteMove notes that the leases of these workers are not those they were.
@@ -179,6 +217,9 @@ func (o *observer) noteMove(now time.Time, ids ...string) {
 // often it is read (KCL#1803).
 func (o *observer) observeLock(now time.Time, lock Lock) {
 	if o.lock.since.IsZero() || o.lock.lock != lock {
+		if o.lock.lock.Owner != lock.Owner {
+			o.stirred = now
+		}
 		o.lock = lockView{lock: lock, since: now}
 	}
 }

@@ -149,7 +149,7 @@ type timing struct {
 	fence    time.Duration // from the issue of a renewal to the end of the work context
 	scan     time.Duration // between snapshots while nothing changes
 	step     time.Duration // between steps while something does
-	discover time.Duration // between discoveries: a lease given to us starts within a second
+	discover time.Duration // between discoveries, unless at rest: a lease given to us starts within a second
 	lock     time.Duration // duration written into the leader lock
 	beat     time.Duration // between renewals of the lock
 	handoff  time.Duration // for which a handover may take

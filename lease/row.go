@@ -64,8 +64,8 @@ type Row struct {
 	// leaves it as it is, so it says something only while Run is the reader's.
 	ReadTo time.Time
 
-	// Moved explains the last change of owner, nil if nobody did. It is only for
-	// people to read.
+	// Moved explains the last change of owner, nil if nobody did. It is for people
+	// to read, and a hint to leaders: nothing that must hold depends on it.
 	Moved *Move
 
 	// Run tells runs of workers with one id apart: it is the [Coordinator.Run] that
@@ -169,7 +169,7 @@ type Worker struct {
 	SupportUpdated time.Time
 
 	// Properties are free texts. A worker of this library has "library" set to
-	// [Library]: it discovers a lease that was assigned to it within a second,
+	// [Library]: it discovers a lease that was assigned to it within seconds,
 	// where the KCL may take longer than the failover time. Its "run" is that of
 	// [Row.Run]; of two runs under one id the later is the greater.
 	Properties map[string]string

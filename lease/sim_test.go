@@ -101,7 +101,9 @@ func simStore(t *testing.T, seed uint64) (store lease.Store, closed func()) {
 		return lease.NewMemoryStore(), func() {}
 	}
 	srv := kinesistest.NewServer()
-	store, err := dynamo.New(dynamodb.NewFromConfig(srv.Config()), "app")
+	store, err := dynamo.New(dynamodb.NewFromConfig(srv.Config()), "app", func(o *dynamo.Options) {
+		o.Version = dynamo.Version3X // the row of another application has an owner like one of KCL 2.x
+	})
 	if err == nil {
 		err = store.Open(t.Context())
 	}
@@ -111,10 +113,17 @@ func simStore(t *testing.T, seed uint64) (store lease.Store, closed func()) {
 	return store, srv.Close
 }
 
-// pace returns how far apart the records of a new shard are.
+// pace returns how far apart the records of a new shard are. One seed in five has
+// so few that the fleet is often at rest.
 func (s *simulation) pace() time.Duration {
-	return time.Duration(500+s.rnd.IntN(3000)) * time.Millisecond
+	pace := time.Duration(500+s.rnd.IntN(3000)) * time.Millisecond
+	if s.quiet() {
+		pace *= 60
+	}
+	return pace
 }
+
+func (s *simulation) quiet() bool { return s.seed%5 == 4 }
 
 // addForeign adds a row of another kind of application: of many streams beside one
 // of one, and the other way round.
@@ -424,7 +433,8 @@ func (s *simulation) checkReshard() {
 }
 
 // checkLeave checks that the shards of a worker that leaves are held by others
-// within a second of its end, and that nothing is delivered again: L11.
+// within a second of its end, a few if nothing flows, and that nothing is delivered
+// again: L11.
 func (s *simulation) checkLeave() {
 	alive := s.alive()
 	if len(alive) < 2 {
@@ -443,11 +453,15 @@ func (s *simulation) checkLeave() {
 	s.note(w.id + " leaves at rest")
 	s.leave(w)
 	s.checkGone(w)
-	time.Sleep(time.Second)
+	bound := time.Second
+	if s.quiet() {
+		bound *= 4
+	}
+	time.Sleep(bound)
 	s.mu.Lock()
 	for shard, n := range begun {
 		if s.begun[shard] == n {
-			s.t.Errorf("L11 violated: %s is not held a second after %s left", shard, w.id)
+			s.t.Errorf("L11 violated: %s is not held %v after %s left", shard, bound, w.id)
 		}
 	}
 	s.mu.Unlock()
