@@ -209,7 +209,7 @@ func (p *Producer) flush(t *ticket, now instant) {
 	}
 	for _, l := range p.routes.Load().lanes {
 		l.look()
-		l.takeOpen()
+		l.takeOpen(p)
 		for _, q := range l.queue {
 			q.due = min(q.due, now)
 		}
@@ -239,7 +239,7 @@ func (p *Producer) close(now instant) {
 		l.mu.Unlock()
 		l.share.Close()
 		l.look()
-		l.takeOpen()
+		l.takeOpen(p)
 		for _, q := range l.queue {
 			q.due = min(q.due, now)
 		}
@@ -253,7 +253,7 @@ func (p *Producer) abort(cause error) {
 	p.cancel(ErrClosed)
 	for _, l := range p.routes.Load().lanes {
 		l.look()
-		l.takeOpen()
+		l.takeOpen(p)
 		for len(l.queue) > 0 {
 			p.finish(l.pop(), &verdict{reason: ErrClosed})
 		}

@@ -57,10 +57,10 @@ type lane struct {
 	next   *lane         // in Producer.ready, while signalled
 
 	sealed []*parcel // full; the flusher moves them to its queue; guarded by mu
+	open   *parcel   // being filled; guarded by mu
 
-	// What every Put touches is in one cache line, from the end of share on: among
-	// a thousand shards no lane stays in the processor's caches.
-	_     [8]byte
+	// What every Put touches is in one cache line, from the end of share on, and on
+	// the stage: among a thousand shards no lane stays in the processor's caches.
 	share budget.Share
 
 	kind      laneKind
@@ -68,9 +68,9 @@ type lane struct {
 	state     laneState // guarded by mu, as all below
 	signalled bool      // it is in Producer.ready, or about to be
 	mu        sync.Mutex
-	open      *parcel
 	accepted  int64 // records
 	taken     int64 // bytes
+	staging
 }
 
 // A backlog is what waits in a lane, and when it may go. The flusher owns it.
@@ -107,6 +107,9 @@ func (l *lane) put(pr *Producer, e *entry, r *aggregation.Record, hash shardmap.
 	}
 	l.accepted++
 	l.taken += cost
+	if len(r.Data) <= pr.small && l.take(e, r) {
+		return laneOpen, false
+	}
 	look, _ := l.add(pr, e, r, hash, cost, now, now.after(pr.opts.RecordMaxBufferedTime))
 	if l.signalled {
 		return laneOpen, false
@@ -118,6 +121,8 @@ func (l *lane) put(pr *Producer, e *entry, r *aggregation.Record, hash shardmap.
 // add writes a record into the lane; mu is held. It reports whether there is
 // something new for the flusher, and the parcel that took the record.
 func (l *lane) add(pr *Producer, e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64, now, due instant) (look bool, p *parcel) {
+	l.drain(pr)
+	defer l.restage(pr)
 	if packed, alone := l.packs(e, r); alone {
 		if l.open != nil {
 			l.seal(pr, now) // what it holds was put earlier
@@ -197,17 +202,19 @@ func (l *lane) collect() {
 	l.sealed = l.sealed[:0]
 	l.openDue, l.openExp = never, never
 	if l.open != nil {
-		l.openDue, l.openExp, l.openSize = l.open.due, l.open.expires, l.open.size()
+		l.openDue, l.openExp, l.openSize = l.open.due, l.open.expires, l.open.size()+int(l.size)
 	}
 }
 
 // takeOpen moves the open parcel to the queue.
-func (l *lane) takeOpen() {
+func (l *lane) takeOpen(pr *Producer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open != nil {
+		l.drain(pr)
 		l.sealed = append(l.sealed, l.open)
 		l.open = nil
+		l.restage(pr)
 	}
 	l.collect()
 }

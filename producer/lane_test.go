@@ -34,7 +34,7 @@ func TestPutTouchesOneLineOfALane(t *testing.T) {
 	const line = 64
 	var l lane
 	from := unsafe.Offsetof(l.share) + unsafe.Sizeof(l.share) - 2*unsafe.Sizeof(int64(0)) // queued and spare
-	to := unsafe.Offsetof(l.taken) + unsafe.Sizeof(l.taken)
+	to := unsafe.Offsetof(l.staging) + unsafe.Sizeof(l.staging)
 	if from%line != 0 || to-from > line {
 		t.Errorf("it stands at %d to %d", from, to)
 	}

@@ -42,7 +42,6 @@ type parcel struct {
 	cost    int64   // charged to share
 	payload int     // bytes of data of the records that have no result
 	expires instant // the earliest of its records
-	waits   bool    // an entry has a waiter
 	calls   bool    // an entry has a callback
 	wrap    bool    // a record has tags, which nothing but an aggregate carries
 	moved   bool    // a record has been in another parcel
@@ -149,7 +148,6 @@ func (p *parcel) add(e *entry, r *aggregation.Record, hash shardmap.HashKey, cos
 	p.moved = p.moved || e.past != nil
 	p.wrap = p.wrap || r.Tags != (aggregation.Tags{})
 	p.expires = min(p.expires, e.expires)
-	p.waits = p.waits || e.wait != nil
 	p.calls = p.calls || e.done != nil
 	return true
 }

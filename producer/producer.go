@@ -26,11 +26,13 @@ type Producer struct {
 	opts   Options
 	start  time.Time     // instants count from here
 	window time.Duration // how early a record may leave to keep others company
+	small  int           // bytes of data of a record that may go on a stage, and always gains
 
 	budget  *budget.Budget
 	routes  atomic.Pointer[routes]
 	parcels sync.Pool // of *parcel that aggregate
 	singles sync.Pool // of *parcel that do not
+	stages  sync.Pool // of *stage
 	waiters sync.Pool // of *waiter
 	counts  counters
 	ids     ids
@@ -89,6 +91,7 @@ func New(client KinesisAPI, stream string, optFns ...func(*Options)) (*Producer,
 		opts:    opts,
 		start:   time.Now(),
 		window:  min(50*time.Millisecond, opts.RecordMaxBufferedTime/5),
+		small:   min(smallData, opts.AggregationMaxBytes/3),
 		budget:  opts.Budget,
 		ids:     newIDs(),
 		wake:    make(chan struct{}, 1),

@@ -90,7 +90,7 @@ func (p *Producer) loadRequest(r *request, l *lane, now instant) (full bool) {
 			}
 			// An aggregate that may not go yet had better grow.
 			if l.wait(p, now, l.openSize) == 0 {
-				l.takeOpen()
+				l.takeOpen(p)
 			}
 		}
 		n := l.firstSize()
@@ -157,7 +157,7 @@ func (p *Producer) expireLane(l *lane, now instant) {
 		return
 	}
 	if l.openExp <= now {
-		l.takeOpen()
+		l.takeOpen(p)
 	}
 	queue := l.queue
 	l.queue, l.queueBytes, l.queueExp = nil, 0, never

@@ -143,7 +143,7 @@ func (p *Producer) reroute(next *routes, now instant) {
 		l.mu.Unlock()
 		l.share.Close()
 		l.look()
-		l.takeOpen()
+		l.takeOpen(p)
 		oldest := instant(0)
 		for _, q := range l.queue {
 			// As time goes on along a queue but for an instant here and there, and
