@@ -26,9 +26,9 @@ type Origin struct {
 // A Record is one user record: what the application put, taken out of its
 // aggregate if it was in one.
 //
-// Its strings and bytes may share memory with the other records of its batch.
-// That memory is never written again, so a record may be kept; it then keeps the
-// whole response it came in from being freed.
+// Its strings and bytes may share memory with the records beside it, up to 64 KiB
+// or an aggregate together. That memory is never written again, so a record may be
+// kept; it then keeps what it shares from being freed.
 type Record struct {
 	// Origin is set in every record that was read. A test that makes its own
 	// records sets it where the code tested looks at it.

@@ -126,8 +126,9 @@
 // of a stream (50 with On-demand Advantage).
 //
 // Memory for records is bounded by [Options.MaxBufferedBytes] for all shards
-// together, also what waits for its batch or its key. Beside it there are the [Record] values of one batch for each shard,
-// about 150 bytes each, while a page arrives the text of the response, a third
-// larger than the page, and for a subscription that is not read up to 512 KiB that
-// the connection has taken in.
+// together, also what waits for its batch or its key. Beside it there are the [Record]
+// values of one batch for each shard, about 150 bytes each; while a page arrives 64
+// KiB of its text, or that of its largest record, and while an event does the text
+// of all of it; and for a subscription that is not read up to 512 KiB that the
+// connection has taken in.
 package consumer

@@ -76,10 +76,10 @@ func (s *fanOuts) end() {
 }
 
 // perCall sets up one SubscribeToShard.
-func (f *fanOut) perCall(c *gatedClient) func(*kinesis.Options) {
+func (f *fanOut) perCall(c *gatedClient, w *wire.Codec) func(*kinesis.Options) {
 	return func(o *kinesis.Options) {
 		o.Retryer = aws.NopRetryer{}
-		wire.Events(o)
+		w.Events(o)
 		c.next = f.transport.forEvents(o.HTTPClient)
 		o.HTTPClient = c
 	}

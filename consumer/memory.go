@@ -43,7 +43,7 @@ func (m *memory) release() {
 }
 
 const (
-	// recordWeight is what a record costs beside the buffer that its data lies in
+	// recordWeight is what a record costs beside the memory that its data lie in
 	// and its keys.
 	recordWeight = 256
 
@@ -174,8 +174,8 @@ func (r reservation) cancel() {
 }
 
 // settle replaces the reservation by what the records really weigh. Their data
-// lies in one buffer of so many bytes, 0 if each has its own: as it came, so base64
-// of it is a third more than the data. It returns nil if there are none.
+// lie in so many bytes of memory, 0 if that is not known. It returns nil if there
+// are none.
 func (r reservation) settle(records []types.Record, buffer int) *memory {
 	a := r.account
 	if a == nil {

@@ -22,7 +22,7 @@ import (
 type page struct {
 	at       time.Time // when it was asked for, or came
 	records  []types.Record
-	buffer   int // bytes that the data of all of them lies in, 0 if each has its own
+	buffer   int // bytes of memory that the data of all of them lie in, 0 if it is not known
 	mem      *memory
 	behind   time.Duration
 	beat     bool          // says only that the shard is quiet; may be left out

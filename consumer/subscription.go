@@ -52,7 +52,7 @@ func (f *fanOut) subscribe(ctx context.Context, p *place, a *account, arn string
 	out, err := f.client.SubscribeToShard(life, &kinesis.SubscribeToShardInput{
 		ConsumerARN: &arn, ShardId: &p.shardID,
 		StartingPosition: &types.StartingPosition{Type: at.kind, SequenceNumber: at.sequence, Timestamp: at.at},
-	}, f.perCall(client))
+	}, f.perCall(client, p.wire))
 	if !late.Stop() && err == nil {
 		err = errNoAnswer
 	}
@@ -113,9 +113,6 @@ func (s *subscription) next(ctx context.Context) (page, error) {
 	if err != nil {
 		room.cancel()
 		return page{}, err
-	}
-	if s.gate != nil {
-		pg.buffer = int(n)
 	}
 	pg.mem = room.settle(pg.records, pg.buffer)
 	s.served++

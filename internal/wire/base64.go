@@ -57,22 +57,57 @@ func appendBase64(dst, src []byte) []byte {
 	return dst
 }
 
-// decodePlain decodes the beginning of b in place, eight characters at a time,
-// as far as there are characters of the alphabet alone. It stops short of the
-// last eight, which may be padded. It returns how many bytes it wrote and how
-// many characters those were.
-func decodePlain(b []byte) (wrote, read int) {
-	src, dst := b, b
-	for len(src) > 8 && len(dst) >= 8 {
-		v := binary.LittleEndian.Uint64(src)
+// plainLen returns how many bytes b means if it is base64 in one line, and no less
+// if it is something else.
+func plainLen(b []byte) int {
+	n := (len(b) + 3) / 4 * 3
+	for i := len(b); i > 0 && n > 0 && len(b)-i < 2 && b[i-1] == '='; i-- {
+		n--
+	}
+	return n
+}
+
+// decodeEnd decodes what decodePlain has left, if it is characters of the alphabet
+// and padding. There is room in dst for what it means.
+func decodeEnd(dst, src []byte) (n int, ok bool) {
+	if len(src)%4 != 0 {
+		return 0, false
+	}
+	for len(src) > 0 {
+		end := 4
+		for end > 2 && len(src) == 4 && src[end-1] == '=' {
+			end--
+		}
+		quantum := [4]byte{'A', 'A', 'A', 'A'}
+		copy(quantum[:], src[:end])
+		v := binary.LittleEndian.Uint32(quantum[:])
+		w, x := decodePairs[uint16(v)], decodePairs[v>>16]
+		if (w|x)&badPair != 0 {
+			return 0, false
+		}
+		var out [4]byte
+		binary.BigEndian.PutUint32(out[:], uint32(w)<<20|uint32(x)<<8)
+		n += copy(dst[n:], out[:end-1])
+		src = src[4:]
+	}
+	return n, true
+}
+
+// decodePlain decodes the beginning of src, eight characters at a time, as far as
+// there are characters of the alphabet alone. It stops short of the last eight,
+// which may be padded. It returns how many bytes it wrote to dst and how many
+// characters those were.
+func decodePlain(dst, src []byte) (wrote, read int) {
+	in, out := src, dst
+	for len(in) > 8 && len(out) >= 8 {
+		v := binary.LittleEndian.Uint64(in)
 		w, x, y, z := decodePairs[uint16(v)], decodePairs[uint16(v>>16)], decodePairs[uint16(v>>32)], decodePairs[v>>48]
 		if (w|x|y|z)&badPair != 0 {
 			break
 		}
-		// Eight bytes are written, of which six count. What they overwrite has been
-		// read, the more so the further it gets.
-		binary.BigEndian.PutUint64(dst, uint64(w)<<52|uint64(x)<<40|uint64(y)<<28|uint64(z)<<16)
-		src, dst = src[8:], dst[6:]
+		// Eight bytes are written, of which six count.
+		binary.BigEndian.PutUint64(out, uint64(w)<<52|uint64(x)<<40|uint64(y)<<28|uint64(z)<<16)
+		in, out = in[8:], out[6:]
 	}
-	return len(b) - len(dst), len(b) - len(src)
+	return len(dst) - len(out), len(src) - len(in)
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"time"
 )
@@ -11,13 +12,17 @@ import (
 // four deep.
 const maxCBORDepth = 64
 
-// A cborReader takes a CBOR text apart. Bytes are returned as they stand in it.
+// A cborReader takes a CBOR text apart.
 type cborReader struct {
-	b       []byte
-	i       int
-	depth   int
-	strings arena
-	counts
+	source
+	levels []level
+	joined []byte // a string that came in pieces
+}
+
+// A level is a list or a map that was entered.
+type level struct {
+	open bool   // up to a break
+	left uint64 // items to come, if not
 }
 
 // A head is how an item begins.
@@ -33,200 +38,250 @@ func (h head) unexpected(want string) error {
 	return fmt.Errorf("wire: CBOR of type %d.%d, want %s", h.major, h.info, want)
 }
 
-func (r *cborReader) head() (head, error) {
-	if r.i >= len(r.b) {
-		return head{}, errShort
+func (r *cborReader) state() *source { return &r.source }
+
+// head reads how an item begins. If it is of no kind, something was wrong.
+func (r *cborReader) head() (h head, ok bool) {
+	if r.err != nil {
+		return h, false
 	}
-	h := head{major: r.b[r.i] >> 5, info: r.b[r.i] & 31}
+	if !r.need(1) {
+		r.fail(errShort)
+		return h, false
+	}
+	h = head{major: r.b[r.i] >> 5, info: r.b[r.i] & 31}
 	r.i++
 	switch {
 	case h.info < 24:
 		h.n = uint64(h.info)
-		return h, nil
+		return h, true
 	case h.info == 31 && h.major >= cborBytes && h.major != cborTag:
-		return h, nil
+		return h, true
 	case h.info > 27:
-		return h, h.unexpected("a length")
+		r.fail(h.unexpected("a length"))
+		return h, false
 	}
 	size := 1 << (h.info - 24)
-	if len(r.b)-r.i < size {
-		return h, errShort
+	if !r.need(size) {
+		r.fail(errShort)
+		return h, false
 	}
 	for _, c := range r.b[r.i : r.i+size] {
 		h.n = h.n<<8 | uint64(c)
 	}
 	r.i += size
-	return h, nil
+	return h, true
 }
 
-// items calls item for each item of a list or map of n, or up to the break of an
-// open one.
-func (r *cborReader) items(h head, item func() error) error {
-	if r.depth++; r.depth > maxCBORDepth {
-		return fmt.Errorf("wire: CBOR is nested deeper than %d", maxCBORDepth)
+func (r *cborReader) object() {
+	if h, ok := r.head(); ok {
+		r.enter(h, cborMap, "a map")
 	}
-	for i := uint64(0); h.open() || i < h.n; i++ {
-		if r.i >= len(r.b) {
-			return errShort
+}
+
+func (r *cborReader) list() {
+	if h, ok := r.head(); ok {
+		r.enter(h, cborArray, "a list")
+	}
+}
+
+func (r *cborReader) enter(h head, major byte, want string) {
+	if h.major != major {
+		r.fail(h.unexpected(want))
+		return
+	}
+	r.push(level{open: h.open(), left: h.n})
+}
+
+func (r *cborReader) push(l level) {
+	if r.levels = append(r.levels, l); len(r.levels) > maxCBORDepth {
+		r.fail(fmt.Errorf("wire: CBOR is nested deeper than %d", maxCBORDepth))
+	}
+}
+
+func (r *cborReader) next() bool {
+	if r.err != nil {
+		return false
+	}
+	l := &r.levels[len(r.levels)-1]
+	switch {
+	case !l.open && l.left == 0:
+		r.levels = r.levels[:len(r.levels)-1]
+		return false
+	case !r.need(1):
+		r.fail(errShort)
+		return false
+	case l.open && r.b[r.i] == cborBreak:
+		r.i++
+		r.levels = r.levels[:len(r.levels)-1]
+		return false
+	}
+	l.left--
+	return true
+}
+
+func (r *cborReader) member() ([]byte, bool) {
+	for r.next() {
+		name := r.chars()
+		if r.i == len(r.b) {
+			name = r.hold(name)
 		}
-		if h.open() && r.b[r.i] == cborBreak {
-			r.i++
-			break
-		}
-		if err := item(); err != nil {
-			return err
+		if !r.null() {
+			return name, r.err == nil
 		}
 	}
-	r.depth--
-	return nil
+	return nil, false
 }
 
-// object reads a map and calls member before the value of each name.
-func (r *cborReader) object(member func(name []byte) error) error {
-	h, err := r.head()
-	if err != nil {
-		return err
-	}
-	return r.members(h, member)
-}
-
-func (r *cborReader) members(h head, member func(name []byte) error) error {
-	if h.major != cborMap {
-		return h.unexpected("a map")
-	}
-	return r.items(h, func() error {
-		name, err := r.bytes(cborText)
-		if err != nil {
-			return err
-		}
-		return member(name)
-	})
-}
-
-// list reads a list and calls element before each of its elements.
-func (r *cborReader) list(element func() error) error {
-	h, err := r.head()
-	if err == nil && h.major != cborArray {
-		err = h.unexpected("a list")
-	}
-	if err != nil {
-		return err
-	}
-	return r.items(h, element)
-}
-
-// null reads a null and reports whether there was one.
 func (r *cborReader) null() bool {
-	if r.i < len(r.b) && (r.b[r.i] == cborSimple<<5|22 || r.b[r.i] == cborSimple<<5|23) {
+	if r.err == nil && r.need(1) && (r.b[r.i] == cborSimple<<5|22 || r.b[r.i] == cborSimple<<5|23) {
 		r.i++
 		return true
 	}
 	return false
 }
 
+func (r *cborReader) chars() []byte { return r.bytes(cborText) }
+
+func (r *cborReader) text() string { return r.strings.make(r.bytes(cborText)) }
+
 // bytes reads a string of bytes or of text.
-func (r *cborReader) bytes(major byte) ([]byte, error) {
-	h, err := r.head()
-	if err != nil {
-		return nil, err
+func (r *cborReader) bytes(major byte) []byte {
+	h, ok := r.head()
+	if !ok {
+		return nil
 	}
 	return r.bytesAfter(h, major)
 }
 
-func (r *cborReader) bytesAfter(h head, major byte) ([]byte, error) {
-	if h.major != major {
-		return nil, h.unexpected("a string")
-	}
-	if !h.open() {
-		if h.n > uint64(len(r.b)-r.i) {
-			return nil, errShort
+func (r *cborReader) bytesAfter(h head, major byte) []byte {
+	switch {
+	case h.major != major:
+		r.fail(h.unexpected("a string"))
+		return nil
+	case !h.open():
+		if int64(min(h.n, math.MaxInt64)) > r.left() || !r.need(int(h.n)) {
+			r.fail(errShort)
+			return nil
 		}
-		start := r.i
+		b := r.b[r.i : r.i+int(h.n)]
 		r.i += int(h.n)
-		return r.b[start:r.i:r.i], nil
+		return b
 	}
-	// The pieces move together where they stand: each has a head, so there is room.
-	start, end := r.i, r.i
+	r.joined = r.joined[:0]
 	for {
-		h, err := r.head()
+		h, ok := r.head()
 		switch {
-		case err != nil:
-			return nil, err
+		case !ok:
+			return nil
 		case h.major == cborSimple && h.open():
-			return r.b[start:end:end], nil
+			return r.joined
 		case h.open():
-			return nil, h.unexpected("a piece of a string")
+			r.fail(h.unexpected("a piece of a string"))
+			return nil
 		}
-		piece, err := r.bytesAfter(h, major)
-		if err != nil {
-			return nil, err
-		}
-		end += copy(r.b[end:], piece)
+		r.joined = append(r.joined, r.bytesAfter(h, major)...)
 	}
 }
 
-// text reads a string of text.
-func (r *cborReader) text() (string, error) {
-	b, err := r.bytes(cborText)
-	if err != nil {
-		return "", err
+// blob reads a string of bytes. What is larger than a window is read to where it
+// stays, if so much can come.
+func (r *cborReader) blob() []byte {
+	h, ok := r.head()
+	if !ok {
+		return nil
 	}
-	return r.strings.make(b), nil
+	n := int64(min(h.n, math.MaxInt64))
+	if h.major == cborBytes && !h.open() && n > windowBytes && n <= r.left() && r.length >= 0 {
+		data := r.data.take(int(n), r.left())
+		here := copy(data, r.b[r.i:])
+		if r.i += here; here < len(data) {
+			r.read(data[here:])
+		}
+		return data
+	}
+	b := r.bytesAfter(h, cborBytes)
+	if r.err != nil {
+		return nil
+	}
+	data := r.data.take(len(b), r.left())
+	copy(data, b)
+	return data
 }
 
-func (r *cborReader) int(lowest, highest int64) (int64, error) {
-	h, err := r.head()
-	if err != nil {
-		return 0, err
+// read fills b from the body past what stands in memory of it, which has been
+// read to its end.
+func (r *cborReader) read(b []byte) {
+	if r.body == nil {
+		r.fail(errShort)
+		return
+	}
+	n, err := io.ReadFull(r.body, b)
+	r.passed += int64(n)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		r.body = nil
+		r.fail(errShort)
+	case err != nil:
+		r.body, r.broken = nil, fmt.Errorf("wire: read answer: %w", err)
+		r.fail(r.broken)
+	}
+}
+
+func (r *cborReader) int(lowest, highest int64) int64 {
+	h, ok := r.head()
+	if !ok {
+		return 0
 	}
 	if h.major > cborNegative {
-		return 0, h.unexpected("a whole number")
+		r.fail(h.unexpected("a whole number"))
+		return 0
 	}
 	n := int64(h.n)
 	if h.major == cborNegative {
 		n = -1 - n
 	}
 	if h.n > math.MaxInt64 || n < lowest || n > highest {
-		return 0, fmt.Errorf("wire: CBOR number of type %d and value %d, want one from %d to %d", h.major, h.n, lowest, highest)
+		r.fail(fmt.Errorf("wire: CBOR number of type %d and value %d, want one from %d to %d", h.major, h.n, lowest, highest))
+		return 0
 	}
-	return n, nil
+	return n
 }
 
 // time reads milliseconds since 1970, which Kinesis tags as if they were
 // seconds.
-func (r *cborReader) time() (time.Time, error) {
-	if r.i < len(r.b) && r.b[r.i] == cborTag<<5|1 {
+func (r *cborReader) time() time.Time {
+	if r.err == nil && r.need(1) && r.b[r.i] == cborTag<<5|1 {
 		r.i++
 	}
-	n, err := r.int(math.MinInt64/1_000_000, math.MaxInt64/1_000_000)
-	return time.UnixMilli(n).UTC(), err
+	return time.UnixMilli(r.int(math.MinInt64/1_000_000, math.MaxInt64/1_000_000)).UTC()
 }
 
-// skip reads an item of any kind.
-func (r *cborReader) skip() error {
-	h, err := r.head()
-	if err != nil {
-		return err
+func (r *cborReader) skip() {
+	h, ok := r.head()
+	if !ok {
+		return
 	}
 	switch h.major {
 	case cborBytes, cborText:
-		_, err = r.bytesAfter(h, h.major)
-		return err
+		r.bytesAfter(h, h.major)
 	case cborArray:
-		return r.items(h, r.skip)
-	case cborMap:
-		return r.members(h, func([]byte) error { return r.skip() })
-	case cborTag:
-		if r.depth++; r.depth > maxCBORDepth {
-			return fmt.Errorf("wire: CBOR is nested deeper than %d", maxCBORDepth)
+		for r.enter(h, cborArray, ""); r.next(); {
+			r.skip()
 		}
-		err = r.skip()
-		r.depth--
-		return err
+	case cborMap:
+		for r.enter(h, cborMap, ""); r.next(); {
+			r.chars()
+			r.skip()
+		}
+	case cborTag:
+		r.push(level{})
+		if r.skip(); r.err == nil {
+			r.levels = r.levels[:len(r.levels)-1]
+		}
 	case cborSimple:
 		if h.open() {
-			return errors.New("wire: CBOR ends something that was not begun")
+			r.fail(errors.New("wire: CBOR ends something that was not begun"))
 		}
 	}
-	return nil
 }

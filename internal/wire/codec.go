@@ -54,6 +54,7 @@ type Codec struct {
 	answered atomic.Bool // an answer was CBOR, and could be read
 	inner    *awsjson.Protocol
 	buffers  sync.Pool // of *[]byte, for requests
+	windows  sync.Pool // of *[]byte, for answers
 }
 
 // New returns a Codec that writes requests in a format.
@@ -108,9 +109,8 @@ func once[In, Out any](
 
 type keptKey struct{}
 
-// Kept returns the length of the buffer that the data of a GetRecords answer
-// lies in: whoever keeps one record keeps all of it. It is 0 if the answer was
-// not decoded here and each record has its own.
+// Kept returns how much memory the data of a GetRecords answer lie in. It is 0 if
+// the answer was not decoded here and each record has its own.
 func Kept(m middleware.Metadata) int {
 	n, _ := m.Get(keptKey{}).(int)
 	return n
@@ -118,10 +118,10 @@ func Kept(m middleware.Metadata) int {
 
 // Events makes a SubscribeToShard call decode its events here. Each call has a
 // decoder to itself: that of the SDK is shared by all streams of a client, which
-// the race detector objects to (aws/smithy-go#714).
-func Events(o *kinesis.Options) {
-	if _, ok := o.Protocol.(*awsjson.Protocol); ok {
-		o.Protocol = &eventProtocol{Protocol: awsjson.New11(schemas.Kinesis_20131202)}
+// the race detector objects to (aws/smithy-go#714). A nil Codec leaves it so.
+func (c *Codec) Events(o *kinesis.Options) {
+	if _, ok := o.Protocol.(*awsjson.Protocol); ok && c != nil {
+		o.Protocol = &eventProtocol{Protocol: awsjson.New11(schemas.Kinesis_20131202), codec: c}
 	}
 }
 

@@ -68,12 +68,70 @@ func checkAnswers(t *testing.T, body string) {
 			t.Errorf("%s %.300q (-SDK +ours):\n%s", kind, body, cmp.Diff(want, got, sameOutput))
 		}
 	}
-	var get, sdkGet kinesis.GetRecordsOutput
-	check("GetRecords", &get, &sdkGet, decodeGetRecordsJSON([]byte(body), &get), sdkDecode(t, body, &sdkGet))
-	var put, sdkPut kinesis.PutRecordsOutput
-	check("PutRecords", &put, &sdkPut, decodePutRecordsJSON([]byte(body), &put), sdkDecode(t, body, &sdkPut))
-	var event, sdkEvent types.SubscribeToShardEvent
-	check("event", &event, &sdkEvent, decodeEventJSON([]byte(body), &event), sdkDecode(t, body, &sdkEvent))
+	var sdkGet kinesis.GetRecordsOutput
+	var sdkPut kinesis.PutRecordsOutput
+	var sdkEvent types.SubscribeToShardEvent
+	noGet, noPut, noEvent := sdkDecode(t, body, &sdkGet), sdkDecode(t, body, &sdkPut), sdkDecode(t, body, &sdkEvent)
+	for _, way := range ways {
+		var get kinesis.GetRecordsOutput
+		check("GetRecords "+way.name, &get, &sdkGet, way.decode(false, body, func(r reader) { decodeGetRecords(r, &get) }), noGet)
+		var put kinesis.PutRecordsOutput
+		check("PutRecords "+way.name, &put, &sdkPut, way.decode(false, body, func(r reader) { decodePutRecords(r, &put) }), noPut)
+		var event types.SubscribeToShardEvent
+		check("event "+way.name, &event, &sdkEvent, way.decode(false, body, func(r reader) { decodeEvent(r, &event) }), noEvent)
+	}
+}
+
+// A way is how a body arrives.
+type way struct {
+	name   string
+	piece  int  // bytes that arrive at a time, 0 for all of them
+	window int  // room at the beginning
+	length bool // it is known
+}
+
+var ways = []way{
+	{name: "whole"}, {name: "byte by byte", piece: 1, length: true}, {name: "in threes, of unknown length", piece: 3},
+	{name: "in a window", piece: 7, window: 64, length: true},
+}
+
+func (w way) decode(cbor bool, body string, decode func(reader)) error {
+	if w.piece == 0 {
+		r := newReader(cbor, whole([]byte(body)))
+		decode(r)
+		return r.state().err
+	}
+	length := int64(-1)
+	if w.length {
+		length = int64(len(body))
+	}
+	r := newReader(cbor, newSource(make([]byte, w.window), &pieces{body, w.piece}, length, maxBodyBytes))
+	decode(r)
+	s := r.state()
+	if err := s.finish(); err != nil {
+		return err
+	}
+	if s.at() != int64(len(body)) {
+		return fmt.Errorf("%d bytes were read of %d", s.at(), len(body))
+	}
+	return nil
+}
+
+// pieces is a body that comes in pieces. What was read before is overwritten, so
+// that nobody may refer to it.
+type pieces struct {
+	left string
+	size int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.left == "" {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(p.size, len(b))], p.left)
+	p.left = p.left[n:]
+	clear(b[n:min(n+64, len(b))])
+	return n, nil
 }
 
 // answers are bodies that the service may answer with, and such that differ from

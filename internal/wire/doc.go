@@ -14,7 +14,7 @@
 // whose protocol is not JSON 1.1 keeps its own.
 //
 //	out, err := wire.Call(ctx, codec, client.GetRecords, in, noRetries) // PutRecords the same
-//	out, err := client.SubscribeToShard(ctx, in, wire.Events)
+//	out, err := client.SubscribeToShard(ctx, in, codec.Events)
 //
 // # Formats
 //
@@ -32,12 +32,14 @@
 //
 // # Memory
 //
-// An answer is read into one buffer of its own size. [CBOR] data and [JSON] data,
-// decoded where it stands, stay in that buffer: the Data of the records of one
-// answer, or one event, share memory that is theirs alone and is never used
-// again. Whoever keeps one of them for long keeps all; copy it then. Keys,
+// An answer is decoded while it arrives, from a window of 64 KiB that is used
+// again for another answer: the text is never in memory as a whole, and what is
+// decoded is still in the processor's cache. The data of its records go into
+// blocks of 64 KiB, larger ones into memory of their own, which are theirs alone
+// and never used again: whoever keeps the Data of one record keeps one block. Keys,
 // sequence numbers and other strings are copied into blocks of 4 KiB, so that
-// keeping one of those, a checkpoint, keeps little.
+// keeping one of those, a checkpoint, keeps little. An event is in memory as a
+// whole until its checksum is known, and is decoded in the same way.
 //
 // A request's body is built in a buffer that is used again for another request,
 // when [Call] has returned and nothing can read it any more.

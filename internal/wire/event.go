@@ -34,29 +34,44 @@ const (
 // decoded here. One goroutine uses it at a time.
 type eventProtocol struct {
 	*awsjson.Protocol
+	codec *Codec
 }
 
 // DeserializeEventMessage implements [smithyhttp.ClientProtocol].
 func (p *eventProtocol) DeserializeEventMessage(schema *smithy.Schema, registry *smithy.TypeRegistry, r io.Reader) (smithy.Deserializable, error) {
-	message, err := readMessage(r)
+	var prelude [preludeBytes]byte
+	size, err := readPrelude(r, prelude[:])
 	if err != nil {
 		return nil, err
 	}
+	window := p.codec.window(int64(size))
+	defer p.codec.putWindow(window)
+	message, err := readMessage(r, *window, prelude[:])
+	if err != nil {
+		return nil, err
+	}
+	*window = message
 	if payload, ok := eventPayload(message, "SubscribeToShardEvent"); ok {
-		event := &types.SubscribeToShardEvent{}
-		if err := decodeEventJSON(payload, event); err != nil {
+		event, body := &types.SubscribeToShardEvent{}, newReader(false, whole(payload))
+		decodeEvent(body, event)
+		if err := body.state().err; err != nil {
 			return nil, fmt.Errorf("wire: decode event: %w", err)
 		}
 		return event, nil
 	}
-	return p.Protocol.DeserializeEventMessage(schema, registry, bytes.NewReader(message))
+	// What the SDK makes of it may refer to it.
+	return p.Protocol.DeserializeEventMessage(schema, registry, bytes.NewReader(bytes.Clone(message)))
 }
 
 // DeserializeInitialResponse implements [smithyhttp.ClientProtocol]. A stream
 // that begins with an error ends with that; the SDK says that it expected
 // something else.
 func (p *eventProtocol) DeserializeInitialResponse(schema *smithy.Schema, r io.Reader, out smithy.Deserializable) error {
-	message, err := readMessage(r)
+	var prelude [preludeBytes]byte
+	if _, err := readPrelude(r, prelude[:]); err != nil {
+		return err
+	}
+	message, err := readMessage(r, nil, prelude[:])
 	if err != nil {
 		return err
 	}
@@ -68,26 +83,34 @@ func (p *eventProtocol) DeserializeInitialResponse(schema *smithy.Schema, r io.R
 	return p.Protocol.DeserializeInitialResponse(schema, bytes.NewReader(message), out)
 }
 
-// readMessage reads a message into a buffer of its own, whole and as its
-// checksums say it was sent. Its error is io.EOF where the stream ends before a
-// message.
-func readMessage(r io.Reader) ([]byte, error) {
-	var prelude [preludeBytes]byte
-	if _, err := io.ReadFull(r, prelude[:]); err != nil {
+// readPrelude reads how long a message is, as its checksum says that it was sent.
+// Its error is io.EOF where the stream ends before a message.
+func readPrelude(r io.Reader, prelude []byte) (size int, err error) {
+	if _, err := io.ReadFull(r, prelude); err != nil {
 		if errors.Is(err, io.EOF) {
-			return nil, io.EOF // io.ReadFull's and the SDK's word for the end
+			return 0, io.EOF // io.ReadFull's and the SDK's word for the end
 		}
-		return nil, fmt.Errorf("wire: read event: %w", err)
+		return 0, fmt.Errorf("wire: read event: %w", err)
 	}
-	size, headers := binary.BigEndian.Uint32(prelude[:]), binary.BigEndian.Uint32(prelude[4:])
+	total, headers := binary.BigEndian.Uint32(prelude), binary.BigEndian.Uint32(prelude[4:])
 	if crc32.ChecksumIEEE(prelude[:8]) != binary.BigEndian.Uint32(prelude[8:]) {
-		return nil, fmt.Errorf("wire: read event: %w", eventstream.ChecksumError{})
+		return 0, fmt.Errorf("wire: read event: %w", eventstream.ChecksumError{})
 	}
-	if size < preludeBytes+crcBytes || size > maxBodyBytes || headers > size-preludeBytes-crcBytes {
-		return nil, fmt.Errorf("wire: an event has %d bytes with %d of headers, want up to %d", size, headers, maxBodyBytes)
+	if total < preludeBytes+crcBytes || total > maxBodyBytes || headers > total-preludeBytes-crcBytes {
+		return 0, fmt.Errorf("wire: an event has %d bytes with %d of headers, want up to %d", total, headers, maxBodyBytes)
 	}
-	message := make([]byte, size)
-	copy(message, prelude[:])
+	return int(total), nil
+}
+
+// readMessage reads the message that begins with a prelude, whole and as its
+// checksum says it was sent, into buf if there is room.
+func readMessage(r io.Reader, buf, prelude []byte) ([]byte, error) {
+	size := int(binary.BigEndian.Uint32(prelude))
+	if cap(buf) < size {
+		buf = make([]byte, size)
+	}
+	message := buf[:size]
+	copy(message, prelude)
 	if _, err := io.ReadFull(r, message[preludeBytes:]); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF

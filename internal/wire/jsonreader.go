@@ -5,152 +5,141 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"strconv"
+	"strings"
+	"time"
 	"unicode/utf8"
+
+	smithytime "github.com/aws/smithy-go/time"
 )
 
 // maxDepth is how deep values may be nested, as in encoding/json and the SDK.
 const maxDepth = 10_000
 
-var errShort = errors.New("wire: the answer ends in the middle")
-
 // A jsonReader takes a JSON text apart. It accepts what the SDK's own accepts:
 // strict grammar, whatever bytes in strings, and anything after the value.
 type jsonReader struct {
-	b       []byte // data are decoded in it
-	i       int
-	depth   int
-	strings arena
-	counts
+	source
+	ends  []byte // of what is open around the value
+	first bool   // it was entered last, so no comma is due
 }
+
+func (r *jsonReader) state() *source { return &r.source }
 
 // peek skips white space and returns the next byte, 0 at the end.
 func (r *jsonReader) peek() byte {
-	for r.i < len(r.b) {
-		switch c := r.b[r.i]; c {
-		case ' ', '\t', '\n', '\r':
-			r.i++
-		default:
-			return c
+	for {
+		for r.i < len(r.b) {
+			switch c := r.b[r.i]; c {
+			case ' ', '\t', '\n', '\r':
+				r.i++
+			default:
+				return c
+			}
+		}
+		if !r.more() {
+			return 0
 		}
 	}
-	return 0
 }
 
-// unexpected is the error of what stands at the reader's position.
-func (r *jsonReader) unexpected(want string) error {
-	if r.i >= len(r.b) {
-		return errShort
+// unexpected says what stands at the reader's position.
+func (r *jsonReader) unexpected(want string) {
+	if !r.need(1) {
+		r.fail(errShort)
+		return
 	}
-	return fmt.Errorf("wire: %q at byte %d, want %s", r.b[r.i], r.i, want)
+	r.fail(fmt.Errorf("wire: %q at byte %d, want %s", r.b[r.i], r.at(), want))
 }
 
-// nest enters an object or a list, or says that it is too deep.
-func (r *jsonReader) nest(open byte, what string) error {
+func (r *jsonReader) object() { r.enter('{', "an object") }
+func (r *jsonReader) list()   { r.enter('[', "a list") }
+
+func (r *jsonReader) enter(open byte, what string) {
 	if r.peek() != open {
-		return r.unexpected(what)
+		r.unexpected(what)
+		return
 	}
-	if r.depth++; r.depth > maxDepth {
-		return fmt.Errorf("wire: values are nested deeper than %d", maxDepth)
+	if len(r.ends) == maxDepth {
+		r.fail(fmt.Errorf("wire: values are nested deeper than %d", maxDepth))
+		return
 	}
 	r.i++
-	return nil
+	r.ends, r.first = append(r.ends, open+2), true // in ASCII
 }
 
-// next goes to the next element of an object or a list, and reports whether
-// there is one; if not, it has left it.
-func (r *jsonReader) next(end byte, first bool) (bool, error) {
+func (r *jsonReader) next() bool {
+	if r.err != nil {
+		return false
+	}
+	first, end := r.first, r.ends[len(r.ends)-1]
+	r.first = false
 	switch c := r.peek(); {
 	case c == end:
 		r.i++
-		r.depth--
-		return false, nil
+		r.ends = r.ends[:len(r.ends)-1]
+		return false
 	case first:
-		return true, nil
+		return true
 	case c != ',':
-		return false, r.unexpected("a comma or the end")
+		r.unexpected("a comma or the end")
+		return false
 	}
 	r.i++
 	if r.peek() == end {
-		return false, r.unexpected("an element")
+		r.unexpected("an element")
+		return false
 	}
-	return true, nil
+	return true
 }
 
-// object reads an object and calls member for each name, with the reader before
-// the value. member reads the value, whether it is one it wants or not.
-func (r *jsonReader) object(member func(name []byte) error) error {
-	if err := r.nest('{', "an object"); err != nil {
-		return err
-	}
-	for first := true; ; first = false {
-		if more, err := r.next('}', first); !more {
-			return err
-		}
-		name, err := r.name()
-		if err != nil {
-			return err
-		}
-		if err := member(name); err != nil {
-			return err
+func (r *jsonReader) member() ([]byte, bool) {
+	for r.next() {
+		name := r.name()
+		if r.err == nil && !r.null() {
+			return name, r.err == nil
 		}
 	}
+	return nil, false
 }
 
 // name reads the name of a member and the colon after it.
-func (r *jsonReader) name() ([]byte, error) {
-	if start := r.i + 1; r.peek() == '"' && start == r.i+1 { // as it mostly is
-		if end := r.ordinary(start); end+1 < len(r.b) && r.b[end] == '"' && r.b[end+1] == ':' {
-			r.i = end + 2
-			return r.b[start:end], nil
+func (r *jsonReader) name() []byte {
+	if r.peek() == '"' {
+		start := r.i + 1
+		if n := r.ordinary(1); r.i+n+2 < len(r.b) && r.b[r.i+n] == '"' && r.b[r.i+n+1] == ':' && r.b[r.i+n+2] > ' ' { // as it mostly is
+			r.i += n + 2
+			return r.b[start : r.i-2]
 		}
 	}
-	b, s, err := r.chars()
-	if err != nil {
-		return nil, err
-	}
-	if b == nil {
-		b = []byte(s)
-	}
-	if r.peek() != ':' {
-		return nil, r.unexpected("a colon")
-	}
-	r.i++
-	return b, nil
-}
-
-// list reads a list and calls element before each of its elements.
-func (r *jsonReader) list(element func() error) error {
-	if err := r.nest('[', "a list"); err != nil {
-		return err
-	}
-	for first := true; ; first = false {
-		if more, err := r.next(']', first); !more {
-			return err
+	name := r.hold(r.chars())
+	if r.err == nil {
+		if r.peek() == ':' {
+			r.i++
+			return name
 		}
-		if err := element(); err != nil {
-			return err
-		}
+		r.unexpected("a colon")
 	}
+	return nil
 }
 
-// null reads a null and reports whether there was one.
-func (r *jsonReader) null() (bool, error) {
-	if r.peek() != 'n' {
-		return false, nil
+func (r *jsonReader) null() bool {
+	if r.err != nil || r.peek() != 'n' {
+		return false
 	}
-	return true, r.literal("null")
+	r.literal("null")
+	return true
 }
 
-func (r *jsonReader) literal(s string) error {
-	if !bytes.HasPrefix(r.b[r.i:], []byte(s)) {
-		return r.unexpected(s)
+func (r *jsonReader) literal(s string) {
+	if r.need(len(s)); !bytes.HasPrefix(r.b[r.i:], []byte(s)) {
+		r.unexpected(s)
+		return
 	}
 	r.i += len(s)
-	return nil
 }
 
 const (
@@ -158,117 +147,132 @@ const (
 	highs = 0x8080808080808080
 )
 
-// ordinary returns where, from i on, the first byte stands that a string may not
-// simply contain: a quote, a backslash or a control character.
-func (r *jsonReader) ordinary(i int) int {
-	for ; i+8 <= len(r.b); i += 8 {
-		v := binary.LittleEndian.Uint64(r.b[i:])
+// ordinary returns where, counted from i and from n on, the first byte stands
+// that a string may not simply contain: a quote, a backslash or a control
+// character.
+func (r *jsonReader) ordinary(n int) int {
+	b := r.b[r.i:]
+	for ; n+8 <= len(b); n += 8 {
+		v := binary.LittleEndian.Uint64(b[n:])
 		quote, slash := v^ones*'"', v^ones*'\\'
 		// The lowest bit of each of the three is right, those above it may not be.
 		if found := ((v-ones*' ')&^v | (quote-ones)&^quote | (slash-ones)&^slash) & highs; found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+			return n + bits.TrailingZeros64(found)/8
 		}
 	}
-	for ; i < len(r.b); i++ {
-		if c := r.b[i]; c < ' ' || c == '"' || c == '\\' {
+	for ; n < len(b); n++ {
+		if c := b[n]; c < ' ' || c == '"' || c == '\\' {
 			break
 		}
 	}
-	return i
+	return n
 }
 
-// endOfString returns where the string ends that i is inside of, which is where
-// its closing quote is, and whether there are escapes before that.
-func (r *jsonReader) endOfString(i int) (end int, escapes bool, err error) {
+// endOfString returns where, counted from i, the string ends that n is inside of,
+// which is where its closing quote is, and whether there are escapes before that.
+func (r *jsonReader) endOfString(n int) (end int, escapes bool) {
 	for {
-		i = r.ordinary(i)
-		switch {
-		case i >= len(r.b):
-			return i, escapes, errShort
-		case r.b[i] == '"':
-			return i, escapes, nil
-		case r.b[i] != '\\':
-			return i, escapes, fmt.Errorf("wire: control character %q in a string", r.b[i])
+		if n < len(r.b)-r.i {
+			n = r.ordinary(n)
 		}
-		escapes = true
-		i += 2 // what is escaped is looked at when it is read
+		switch {
+		case n >= len(r.b)-r.i:
+			if !r.more() {
+				r.fail(errShort)
+				return 0, false
+			}
+		case r.b[r.i+n] == '"':
+			return n, escapes
+		case r.b[r.i+n] != '\\':
+			r.fail(fmt.Errorf("wire: control character %q in a string", r.b[r.i+n]))
+			return 0, false
+		default:
+			escapes = true
+			n += 2 // what is escaped is looked at when it is read
+		}
 	}
 }
 
 // chars reads a string and returns its bytes, where they stand, or if it has
 // escapes what it means.
-func (r *jsonReader) chars() (plain []byte, meaning string, err error) {
+func (r *jsonReader) chars() []byte {
+	if r.err != nil {
+		return nil
+	}
 	if r.peek() != '"' {
-		return nil, "", r.unexpected("a string")
+		r.unexpected("a string")
+		return nil
 	}
-	start := r.i
-	end, escapes, err := r.endOfString(start + 1)
-	if err != nil {
-		return nil, "", err
+	end, escapes := r.endOfString(1)
+	if r.err != nil {
+		return nil
 	}
-	r.i = end + 1
-	if !escapes {
-		return r.b[start+1 : end], "", nil
+	b := r.b[r.i : r.i+end+1]
+	r.i += len(b)
+	if escapes {
+		return []byte(r.unquote(b))
 	}
-	meaning, err = unquote(r.b[start:r.i])
-	return nil, meaning, err
+	return b[1:end]
 }
 
 // unquote returns what a string with escapes means.
-func unquote(b []byte) (s string, err error) {
+func (r *jsonReader) unquote(b []byte) (s string) {
 	if err := json.Unmarshal(b, &s); err != nil {
-		return "", fmt.Errorf("wire: string %.40q: %w", b, err)
+		r.fail(fmt.Errorf("wire: string %.40q: %w", b, err))
+		return ""
 	}
-	return s, nil
+	return s
 }
 
-// text reads a string.
-func (r *jsonReader) text() (string, error) {
-	b, s, err := r.chars()
-	if b != nil {
-		s = r.strings.make(b)
-	}
-	return s, err
-}
+func (r *jsonReader) text() string { return r.strings.make(r.chars()) }
 
-// blob reads base64 and returns what it means, which lies where the text was.
-func (r *jsonReader) blob() ([]byte, error) {
+// blob reads base64 and decodes it into memory of its own.
+func (r *jsonReader) blob() []byte {
+	if r.err != nil {
+		return nil
+	}
 	if r.peek() != '"' {
-		return nil, r.unexpected("a string")
+		r.unexpected("a string")
+		return nil
 	}
-	start := r.i + 1
-	n := bytes.IndexByte(r.b[start:], '"')
-	if n < 0 {
-		return nil, errShort
+	n := 1
+	for {
+		if m := bytes.IndexByte(r.b[r.i+n:], '"'); m >= 0 {
+			n += m
+			break
+		}
+		if n = len(r.b) - r.i; !r.more() {
+			r.fail(errShort)
+			return nil
+		}
 	}
-	wrote, read := decodePlain(r.b[start : start+n])
-	// What is left is the end, or the part from an escape on.
-	end, escapes, err := r.endOfString(start + read)
-	if err != nil {
-		return nil, err
+	text := r.b[r.i+1 : r.i+n]
+	data := r.data.take(plainLen(text), r.left()/4*3)
+	wrote, read := decodePlain(data, text)
+	if n, ok := decodeEnd(data[wrote:], text[read:]); ok {
+		r.i += len(text) + 2
+		return data[: wrote+n : wrote+n]
 	}
-	r.i = end + 1
-	var m int
-	if rest := r.b[start+read : end]; !escapes && len(rest) <= 8 {
-		var tail [8]byte // what is read must not be written to
-		m, err = base64.StdEncoding.Decode(r.b[start+wrote:end], tail[:copy(tail[:], rest)])
-	} else {
-		m, err = decodeRest(r.b[start+wrote:end], rest)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("wire: data at byte %d: %w", start, err)
-	}
-	wrote += m
-	return r.b[start : start+wrote : start+wrote], nil
+	return r.blobRest(data[:wrote], 1+read)
 }
 
-// decodeRest decodes what may have escapes. It writes over it.
-func decodeRest(dst, rest []byte) (int, error) {
-	rest, err := unescape(rest)
-	if err != nil {
-		return 0, err
+// blobRest reads the rest of base64 from n on, counted from i, that has escapes or
+// is none, and appends it to data.
+func (r *jsonReader) blobRest(data []byte, n int) []byte {
+	end, _ := r.endOfString(n)
+	if r.err != nil {
+		return nil
 	}
-	return base64.StdEncoding.Decode(dst, bytes.Clone(rest))
+	rest, err := unescape(r.b[r.i+n : r.i+end])
+	if err == nil {
+		data, err = base64.StdEncoding.AppendDecode(data, rest)
+	}
+	if err != nil {
+		r.fail(fmt.Errorf("wire: data at byte %d: %w", r.at(), err))
+		return nil
+	}
+	r.i += end + 1
+	return data[:len(data):len(data)]
 }
 
 // unescape replaces the escapes in b, which is base64 and so is ASCII. It
@@ -314,86 +318,167 @@ func escaped(b []byte) (c byte, n int) {
 }
 
 // number returns the text of a number.
-func (r *jsonReader) number() ([]byte, error) {
+func (r *jsonReader) number() []byte {
+	if r.err != nil {
+		return nil
+	}
 	r.peek()
-	start := r.i
-	digits := func() int {
-		from := r.i
-		for r.i < len(r.b) && r.b[r.i]-'0' < 10 {
-			r.i++
+	n := 0
+	for {
+		for n < len(r.b)-r.i && isNumeric(r.b[r.i+n]) {
+			n++
 		}
-		return r.i - from
+		if n < len(r.b)-r.i || !r.more() {
+			break
+		}
+	}
+	b := r.b[r.i : r.i+n]
+	if !isNumber(b) {
+		r.fail(fmt.Errorf("wire: no number at byte %d", r.at()))
+		return nil
+	}
+	r.i += n
+	return b
+}
+
+func isNumeric(c byte) bool {
+	return c-'0' < 10 || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E'
+}
+
+// isNumber reports whether all of b is a number.
+func isNumber(b []byte) bool {
+	digits := func() (n int) {
+		for n < len(b) && b[n]-'0' < 10 {
+			n++
+		}
+		b = b[n:]
+		return n
 	}
 	is := func(c, or byte) bool {
-		if r.i < len(r.b) && (r.b[r.i] == c || r.b[r.i] == or) {
-			r.i++
+		if len(b) > 0 && (b[0] == c || b[0] == or) {
+			b = b[1:]
 			return true
 		}
 		return false
 	}
-	bad := func() ([]byte, error) { return nil, fmt.Errorf("wire: no number at byte %d", start) }
 	is('-', '-')
-	first := r.i
-	if n := digits(); n == 0 || n > 1 && r.b[first] == '0' {
-		return bad()
+	zero := len(b) > 0 && b[0] == '0'
+	if n := digits(); n == 0 || n > 1 && zero {
+		return false
 	}
 	if is('.', '.') && digits() == 0 {
-		return bad()
+		return false
 	}
 	if is('e', 'E') {
 		is('+', '-')
 		if digits() == 0 {
-			return bad()
+			return false
 		}
 	}
-	return r.b[start:r.i], nil
+	return len(b) == 0
 }
 
-// skip reads a value of any kind.
-func (r *jsonReader) skip() error {
-	var ends []byte // of what is open around the value
-	for {
-		more := false
+func (r *jsonReader) int(lowest, highest int64) int64 {
+	b := r.number()
+	if r.err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err == nil && (n < lowest || n > highest) {
+		err = fmt.Errorf("want one from %d to %d", lowest, highest)
+	}
+	if err != nil {
+		r.fail(fmt.Errorf("wire: number %.40s: %w", b, err))
+	}
+	return n
+}
+
+// time reads a time in seconds since 1970, with a fraction, as the SDK does: to
+// the millisecond below its nearest floating-point number.
+func (r *jsonReader) time() time.Time {
+	if r.err == nil && r.peek() == '"' {
+		switch s := string(r.chars()); {
+		case strings.EqualFold(s, "Infinity"):
+			return smithytime.ParseEpochSeconds(math.Inf(1))
+		case strings.EqualFold(s, "-Infinity"):
+			return smithytime.ParseEpochSeconds(math.Inf(-1))
+		default:
+			r.fail(fmt.Errorf("wire: time %.40q", s))
+			return time.Time{}
+		}
+	}
+	b := r.number()
+	if r.err != nil {
+		return time.Time{}
+	}
+	seconds, ok := exactFloat(b)
+	if !ok {
 		var err error
+		if seconds, err = strconv.ParseFloat(string(b), 64); err != nil {
+			r.fail(fmt.Errorf("wire: time %.40s: %w", b, err))
+			return time.Time{}
+		}
+	}
+	if millis := seconds * 1e3; math.Abs(millis) < math.MaxInt64/1e6 {
+		return time.UnixMilli(int64(millis)).UTC()
+	}
+	return smithytime.ParseEpochSeconds(seconds)
+}
+
+// powers are those of ten that can be, with fifteen digits, a divisor.
+var powers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// exactFloat returns the floating-point number nearest to b, if that takes no
+// more than a division: for up to fifteen digits with a point among them.
+func exactFloat(b []byte) (float64, bool) {
+	if len(b) > 16 {
+		return 0, false
+	}
+	digits, places := uint64(0), 0
+	for i, c := range b {
+		switch {
+		case c-'0' < 10:
+			digits = digits*10 + uint64(c-'0')
+		case c == '.':
+			places = len(b) - 1 - i
+		default:
+			return 0, false
+		}
+	}
+	return float64(digits) / powers[places], digits < 1e15
+}
+
+func (r *jsonReader) skip() {
+	for depth := len(r.ends); r.err == nil; {
 		switch c := r.peek(); c {
 		case '{', '[':
-			if err = r.nest(c, "a value"); err == nil {
-				ends = append(ends, c+2) // in ASCII
-				more, err = r.next(c+2, true)
-			}
-			if !more {
-				ends = ends[:max(len(ends), 1)-1]
-			}
+			r.enter(c, "a value")
 		default:
-			err = r.scalar(c)
+			r.scalar(c)
 		}
-		for !more && err == nil && len(ends) > 0 {
-			if more, err = r.next(ends[len(ends)-1], false); !more {
-				ends = ends[:len(ends)-1]
-			}
+		for len(r.ends) > depth && !r.next() && r.err == nil {
 		}
-		if err == nil && more && ends[len(ends)-1] == '}' {
-			_, err = r.name()
+		if len(r.ends) == depth {
+			return
 		}
-		if err != nil || !more {
-			return err
+		if r.err == nil && r.ends[len(r.ends)-1] == '}' {
+			r.name()
 		}
 	}
 }
 
 // scalar reads a value that begins with c and contains no others.
-func (r *jsonReader) scalar(c byte) error {
+func (r *jsonReader) scalar(c byte) {
 	switch c {
 	case '"':
-		_, _, err := r.chars()
-		return err
+		r.chars()
 	case 't':
-		return r.literal("true")
+		r.literal("true")
 	case 'f':
-		return r.literal("false")
+		r.literal("false")
 	case 'n':
-		return r.literal("null")
+		r.literal("null")
+	default:
+		r.number()
 	}
-	_, err := r.number()
-	return err
 }

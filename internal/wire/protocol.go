@@ -35,7 +35,7 @@ type protocol struct {
 	codec  *Codec
 	format Format
 	body   *body // of the request, if it was made here
-	kept   int   // bytes of the buffer that the answer's data lies in
+	kept   int   // bytes that the answer's data lie in
 }
 
 // use is the option function of the call.
@@ -107,39 +107,62 @@ func (p *protocol) DeserializeResponse(ctx context.Context, op *smithy.Operation
 		return p.failed(ctx, op, types, resp, out)
 	}
 	cbor := isCBOR(resp)
-	var decode func([]byte) error
+	var decode func(reader)
 	switch out := out.(type) {
 	case *kinesis.PutRecordsOutput:
-		if decode = func(b []byte) error { return decodePutRecordsJSON(b, out) }; cbor {
-			decode = func(b []byte) error { return decodePutRecordsCBOR(b, out) }
-		}
+		decode = func(r reader) { decodePutRecords(r, out) }
 	case *kinesis.GetRecordsOutput:
-		if decode = func(b []byte) error { return decodeGetRecordsJSON(b, out) }; cbor {
-			decode = func(b []byte) error { return decodeGetRecordsCBOR(b, out) }
-		}
-	}
-	if decode == nil {
+		decode = func(r reader) { decodeGetRecords(r, out) }
+	default:
 		return p.Protocol.DeserializeResponse(ctx, op, types, resp, out)
 	}
-	b, err := readAll(resp, maxBodyBytes)
-	if err == nil && len(b) > 0 {
-		if err = decode(b); err != nil && p.format == CBOR {
-			p.codec.json.Store(true)
-		}
-	}
-	if err != nil {
+	if err := p.read(resp, cbor, decode); err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
 	if cbor {
 		p.codec.answered.Store(true)
 	}
-	p.kept = cap(b)
 	return nil
+}
+
+// read takes the body of an answer apart as decode does, unless it is empty.
+func (p *protocol) read(resp *smithyhttp.Response, cbor bool, decode func(reader)) error {
+	if resp.ContentLength > maxBodyBytes {
+		return tooLong(resp, maxBodyBytes)
+	}
+	window := p.codec.window(resp.ContentLength)
+	r := newReader(cbor, newSource(*window, resp.Body, resp.ContentLength, maxBodyBytes))
+	s := r.state()
+	if s.more() {
+		decode(r)
+	}
+	if s.err != nil && s.broken == nil && p.format == CBOR {
+		p.codec.json.Store(true)
+	}
+	err := s.finish()
+	if errors.Is(err, errLong) {
+		err = tooLong(resp, maxBodyBytes)
+	}
+	p.kept = s.data.kept
+	*window = s.b
+	p.codec.putWindow(window)
+	return err
+}
+
+// tooLong lets go of the body of an answer at once: the SDK would read it to its
+// end before closing it.
+func tooLong(resp *smithyhttp.Response, limit int64) error {
+	_ = resp.Body.Close()
+	resp.Body = http.NoBody
+	return fmt.Errorf("%w than %d bytes", errLong, limit)
 }
 
 // failed returns the error of an answer, as the SDK makes it.
 func (p *protocol) failed(ctx context.Context, op *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
-	b, err := readAll(resp, maxErrorBytes)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes+1))
+	if err == nil && len(b) > maxErrorBytes {
+		err = tooLong(resp, maxErrorBytes)
+	}
 	if err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
@@ -210,40 +233,4 @@ func judge(status int, cbor, answered bool, err error) finding {
 
 func isCBOR(resp *smithyhttp.Response) bool {
 	return strings.Contains(resp.Header.Get("Content-Type"), "cbor")
-}
-
-// readAll reads the body of an answer, of at most limit bytes, into a buffer of
-// its own. Of a longer one it lets go at once: the SDK would read it to its end
-// before closing it.
-func readAll(resp *smithyhttp.Response, limit int) ([]byte, error) {
-	b, err := readBody(resp.Body, resp.ContentLength, limit)
-	if err != nil {
-		_ = resp.Body.Close()
-		resp.Body = http.NoBody
-	}
-	return b, err
-}
-
-// readBody reads a body that is said to have length bytes, -1 if it is not said.
-func readBody(r io.Reader, length int64, limit int) ([]byte, error) {
-	if length > int64(limit) {
-		return nil, fmt.Errorf("wire: the answer has %d bytes, more than %d", length, limit)
-	}
-	// One byte more lets the end be seen without another buffer.
-	buf := make([]byte, 0, max(length, 511)+1)
-	for {
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case len(buf) > limit:
-			return nil, fmt.Errorf("wire: the answer has more than %d bytes", limit)
-		case errors.Is(err, io.EOF):
-			return buf, nil
-		case err != nil:
-			return nil, fmt.Errorf("wire: read answer: %w", err)
-		}
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-	}
 }
