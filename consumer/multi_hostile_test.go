@@ -13,30 +13,6 @@ import (
 	"github.com/kinesis-go/kinesis/consumer"
 )
 
-// A stream with an id and a client of its own is read by a worker that learns of
-// it by its lease.
-func TestWorkerLearnsOfAStreamWithAnIDByItsLease(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccounts(t)
-		first := a.create(0, "s1")
-		a.name(consumer.Stream{Name: "s1"})
-		one := a.run("w1")
-		time.Sleep(20 * time.Second)
-		two := a.run("w2")
-		time.Sleep(time.Minute)
-		a.create(1, "s2")
-		a.puts(0, "s1", 10)
-		a.puts(1, "s2", 10)
-		second := accountIDs[1] + ":s2:1700000000"
-		a.name(consumer.Stream{Name: "s1"}, consumer.Stream{Name: "s2", Client: a.kinesis(1), ID: second})
-		time.Sleep(70 * time.Second)
-		a.expect("a minute later", map[string]int{first: 10, second: 10})
-		one()
-		two()
-	})
-}
-
 // A stream that is named twice, by its name and by its ARN, is read once; if the
 // two disagree on its start, the first holds and nothing else suffers.
 func TestStreamNamedTwiceIsReadOnce(t *testing.T) {

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -280,23 +281,29 @@ func TestRewindOneOfManyStreams(t *testing.T) {
 // it is given a lease on it; one that cannot reach it leaves it to others.
 func TestWorkerLearnsOfAStreamByItsLease(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccounts(t)
-		first := a.create(0, "s1")
-		a.name(consumer.Stream{Name: "s1"})
-		one := a.run("w1")
-		time.Sleep(20 * time.Second)
-		two := a.run("w2")
-		time.Sleep(time.Minute)
-		second := a.create(1, "s2")
-		a.puts(0, "s1", 10)
-		a.puts(1, "s2", 10)
-		a.name(consumer.Stream{Name: "s1"}, consumer.Stream{Name: "s2", Client: a.kinesis(1)})
-		time.Sleep(70 * time.Second)
-		a.expect("a minute later", map[string]int{first: 10, second: 10})
-		one()
-		two()
-	})
+	own := accountIDs[1] + ":s2:1700000000"
+	for name, id := range map[string]string{"by the id that Kinesis makes": "", "by an id of its own": own} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccounts(t)
+				first := a.create(0, "s1")
+				a.name(consumer.Stream{Name: "s1"})
+				one := a.run("w1")
+				time.Sleep(20 * time.Second)
+				two := a.run("w2")
+				time.Sleep(time.Minute)
+				second := cmp.Or(id, a.create(1, "s2"))
+				a.puts(0, "s1", 10)
+				a.puts(1, "s2", 10)
+				a.name(consumer.Stream{Name: "s1"}, consumer.Stream{Name: "s2", Client: a.kinesis(1), ID: id})
+				time.Sleep(70 * time.Second)
+				a.expect("a minute later", map[string]int{first: 10, second: 10})
+				one()
+				two()
+			})
+		})
+	}
 }
 
 // One of several streams that cannot be found keeps nobody from reading the

@@ -62,6 +62,15 @@ func (e *Env) consumer(ctx context.Context, stream, name string) (*string, error
 	return c.ConsumerARN, e.consumerIs(ctx, c.ConsumerARN, types.ConsumerStatusActive)
 }
 
+// registered makes a stream of one shard and registers a consumer with it.
+func (e *Env) registered(ctx context.Context) (stream string, consumer *string, err error) {
+	if stream, err = e.stream(ctx, 1); err != nil {
+		return "", nil, err
+	}
+	consumer, err = e.consumer(ctx, stream, "reader")
+	return stream, consumer, err
+}
+
 // consumerIs waits until a consumer is in a state, "" for gone.
 func (e *Env) consumerIs(ctx context.Context, arn *string, want types.ConsumerStatus) error {
 	return until(ctx, "consumer "+string(want), func() (bool, error) {

@@ -180,6 +180,16 @@ func (e *Env) iterator(ctx context.Context, in *kinesis.GetShardIteratorInput) (
 	return out.ShardIterator, nil
 }
 
+// oldest makes an iterator at the trim horizon of a stream's first shard.
+func (e *Env) oldest(ctx context.Context, name string) (*string, error) {
+	return e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+}
+
+// tip makes an iterator behind the newest record of a stream's first shard.
+func (e *Env) tip(ctx context.Context, name string) (*string, error) {
+	return e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
+}
+
 func (e *Env) get(ctx context.Context, in *kinesis.GetRecordsInput) (*kinesis.GetRecordsOutput, error) {
 	var out *kinesis.GetRecordsOutput
 	err := calm(ctx, func() (err error) {
@@ -256,6 +266,19 @@ func (e *Env) putMebibytes(ctx context.Context, name string, n int) error {
 		}
 	}
 	return nil
+}
+
+// mebibytes makes a stream of one shard with n records of 1 MiB, and an iterator at
+// the first.
+func (e *Env) mebibytes(ctx context.Context, n int) (*string, error) {
+	name, err := e.stream(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.putMebibytes(ctx, name, n); err != nil {
+		return nil, err
+	}
+	return e.oldest(ctx, name)
 }
 
 // filled makes a stream of one shard with n records.

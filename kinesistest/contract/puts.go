@@ -423,17 +423,22 @@ func throttlePutBytes(ctx context.Context, e *Env) error {
 	return err
 }
 
-// atOnce calls f n times and returns how many calls were throttled.
-func atOnce(n int, f func() error) (throttled int, err error) {
-	for range n {
-		switch err := f(); {
+// fiveASecond fails unless of 15 calls at once some pass, but no more than a rate of
+// 5 a second lets.
+func fiveASecond(operation string, call func() error) error {
+	start, throttled := time.Now(), 0
+	for range 15 {
+		switch err := call(); {
 		case code(err) == throughput:
 			throttled++
 		case err != nil:
-			return throttled, err
+			return above(start, 15, 5, fmt.Errorf("%s: %w", operation, err))
 		}
 	}
-	return throttled, nil
+	if throttled == 0 || throttled > 10 {
+		return above(start, 15, 5, fmt.Errorf("of 15 %s at once %d were throttled", operation, throttled))
+	}
+	return nil
 }
 
 func throttleReads(ctx context.Context, e *Env) error {
@@ -441,19 +446,14 @@ func throttleReads(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	throttled, err := atOnce(15, func() error {
+	return fiveASecond("GetRecords", func() error {
 		_, err := e.Kinesis.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: it})
 		return err
 	})
-	if err != nil || throttled == 0 || throttled > 10 {
-		return above(start, 15, 5, fmt.Errorf("of 15 GetRecords at once %d were throttled, %v", throttled, err))
-	}
-	return nil
 }
 
 func throttleIterators(ctx context.Context, e *Env) error {
@@ -461,26 +461,14 @@ func throttleIterators(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	throttled, err := atOnce(15, func() error {
+	return fiveASecond("GetShardIterator", func() error {
 		_, err := e.Kinesis.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
 		return err
 	})
-	if err != nil || throttled == 0 || throttled > 10 {
-		return above(start, 15, 5, fmt.Errorf("of 15 GetShardIterator at once %d were throttled, %v", throttled, err))
-	}
-	return nil
 }
 
 func throttleFullPage(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 1)
-	if err != nil {
-		return err
-	}
-	if err := e.putMebibytes(ctx, name, 11); err != nil {
-		return err
-	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.mebibytes(ctx, 11)
 	if err != nil {
 		return err
 	}

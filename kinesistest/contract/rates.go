@@ -113,14 +113,7 @@ func throttleRefills(ctx context.Context, e *Env) error {
 }
 
 func throttleReadBytes(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 1)
-	if err != nil {
-		return err
-	}
-	if err := e.putMebibytes(ctx, name, 6); err != nil {
-		return err
-	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.mebibytes(ctx, 6)
 	if err != nil {
 		return err
 	}
@@ -212,7 +205,7 @@ func iterLength(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
+	it, err := e.tip(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -293,7 +286,7 @@ func getDefaultLimit(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -315,7 +308,7 @@ func getChildrenLast(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -342,7 +335,7 @@ func getARNOfAnother(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
+	it, err := e.tip(ctx, name)
 	if err != nil {
 		return err
 	}

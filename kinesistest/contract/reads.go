@@ -138,7 +138,7 @@ func iterLatest(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
+	it, err := e.tip(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func iterExpiry(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
+	it, err := e.tip(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func getReuseAndPaging(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -292,7 +292,7 @@ func getMillisBehind(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -356,7 +356,7 @@ func getLimit(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -371,14 +371,7 @@ func getLimit(ctx context.Context, e *Env) error {
 }
 
 func getTenMiBCap(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 1)
-	if err != nil {
-		return err
-	}
-	if err := e.putMebibytes(ctx, name, 12); err != nil {
-		return err
-	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.mebibytes(ctx, 12)
 	if err != nil {
 		return err
 	}

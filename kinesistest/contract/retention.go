@@ -164,6 +164,6 @@ func retentionClosedShard(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
-	_, err = e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	_, err = e.oldest(ctx, name)
 	return refused("an iterator of the expired shard", err, notFound)
 }

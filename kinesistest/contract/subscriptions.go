@@ -276,11 +276,7 @@ func subscribeHeartbeat(ctx context.Context, e *Env) error {
 }
 
 func subscribeTooSoon(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 1)
-	if err != nil {
-		return err
-	}
-	consumer, err := e.consumer(ctx, name, "reader")
+	_, consumer, err := e.registered(ctx)
 	if err != nil {
 		return err
 	}
@@ -301,11 +297,7 @@ func subscribeTooSoon(ctx context.Context, e *Env) error {
 }
 
 func subscribeTakeover(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 1)
-	if err != nil {
-		return err
-	}
-	consumer, err := e.consumer(ctx, name, "reader")
+	name, consumer, err := e.registered(ctx)
 	if err != nil {
 		return err
 	}
@@ -479,11 +471,7 @@ func subscribeWhileUpdating(ctx context.Context, e *Env) error {
 }
 
 func subscribeDeregister(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 1)
-	if err != nil {
-		return err
-	}
-	consumer, err := e.consumer(ctx, name, "reader")
+	_, consumer, err := e.registered(ctx)
 	if err != nil {
 		return err
 	}
@@ -502,11 +490,7 @@ func subscribeDeregister(ctx context.Context, e *Env) error {
 }
 
 func subscribeDryRun(ctx context.Context, e *Env) error {
-	name, err := e.stream(ctx, 1)
-	if err != nil {
-		return err
-	}
-	consumer, err := e.consumer(ctx, name, "reader")
+	_, consumer, err := e.registered(ctx)
 	if err != nil {
 		return err
 	}

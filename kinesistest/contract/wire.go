@@ -15,8 +15,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
 var wireChecks = []Check{
@@ -161,7 +159,7 @@ func wireBase64(ctx context.Context, e *Env) error {
 	if err != nil || got.status != 200 {
 		return fmt.Errorf("PutRecord = %+v, %v", got, err)
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -203,7 +201,7 @@ func wireEmpty(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeLatest})
+	it, err := e.tip(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -298,7 +296,7 @@ func cborPutGet(ctx context.Context, e *Env) error {
 	if err != nil || len(records) != 1 || !bytes.Equal(records[0].Data, data) {
 		return fmt.Errorf("records %+v, %v, want data %q", records, err, data)
 	}
-	it, err := e.iterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	it, err := e.oldest(ctx, name)
 	if err != nil {
 		return err
 	}

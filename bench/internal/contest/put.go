@@ -27,6 +27,31 @@ const (
 	Untold
 )
 
+// AggregateBytes is the size of aggregates for a library that has no other switch:
+// at 1 whatever is larger goes alone.
+func (a Args) AggregateBytes() int {
+	if a.Aggregate {
+		return 50 << 10
+	}
+	return 1
+}
+
+// Untelling is a Putter for a library that keeps the data it is given and never
+// tells what became of a record.
+type Untelling struct {
+	Send func(data []byte, key string) error
+	Stop func()
+}
+
+// Put copies the data.
+func (u Untelling) Put(key string, data []byte, done func(Fate)) error {
+	defer done(Untold)
+	return u.Send(append([]byte(nil), data...), key)
+}
+
+// Finish is what Putter says.
+func (u Untelling) Finish() error { u.Stop(); return nil }
+
 // Put is the whole of a contestant that puts.
 func Put(a Args, p Putter) {
 	w := &work{args: a, putter: p, keys: Keys(a.Keys), room: make(chan struct{}, a.Outstanding)}

@@ -14,27 +14,13 @@ import (
 func main() {
 	a := contest.Parse(os.Args[1:])
 	client := kinesis.NewFromConfig(a.Config())
-	size := 50 << 10
-	if !a.Aggregate {
-		size = 1 // what is larger goes alone
-	}
 	p := producer.New(&producer.Config{
 		StreamName: a.Stream, Client: client, GetShards: producer.GetKinesisShardsFunc(client, a.Stream),
-		FlushInterval: a.Buffered, AggregateBatchSize: size, BacklogCount: 2000, Logger: silent{},
+		FlushInterval: a.Buffered, AggregateBatchSize: a.AggregateBytes(), BacklogCount: 2000, Logger: silent{},
 	})
 	p.Start()
-	contest.Put(a, putter{p})
+	contest.Put(a, contest.Untelling{Send: p.Put, Stop: p.Stop})
 }
-
-type putter struct{ p *producer.Producer }
-
-// Put copies the data, which the library keeps.
-func (p putter) Put(key string, data []byte, done func(contest.Fate)) error {
-	defer done(contest.Untold)
-	return p.p.Put(append([]byte(nil), data...), key)
-}
-
-func (p putter) Finish() error { p.p.Stop(); return nil }
 
 type silent struct{}
 
