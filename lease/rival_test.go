@@ -144,6 +144,33 @@ func TestRestartIsNotTakenForARival(t *testing.T) {
 	})
 }
 
+// startAndCrash runs a worker under the id a for a while, and leaves what it held.
+func (f *fleet) startAndCrash(after time.Duration) {
+	f.t.Helper()
+	first := f.startAs("first", "a")
+	time.Sleep(after)
+	f.crash(first)
+	<-first.done
+	delete(f.workers, "first")
+}
+
+// runOn runs a worker under the id a on a store of its own until ctx ends, and
+// returns how many leases it was given.
+func (f *fleet) runOn(ctx context.Context, store lease.Store) (held int64, err error) {
+	f.t.Helper()
+	c, err := lease.New(store, f.stream, func(o *lease.Options) { o.WorkerID = "a" })
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var n atomic.Int64
+	err = c.Run(ctx, func(fetch, _ context.Context, _ *lease.Held) error {
+		n.Add(1)
+		<-fetch.Done()
+		return nil
+	})
+	return n.Load(), err
+}
+
 // The first look of a worker that was restarted at once may show the table as it was
 // before the run that crashed acquired anything. What that wrote is no rival's.
 func TestRestartThatSeesAnOldTableIsNotRefused(t *testing.T) {
@@ -151,29 +178,15 @@ func TestRestartThatSeesAnOldTableIsNotRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, lease.NewMemoryStore(), newStream(3))
 		defer f.end()
-		first := f.startAs("first", "a")
-		time.Sleep(5 * time.Second)
-		f.crash(first)
-		<-first.done
-		delete(f.workers, "first")
+		f.startAndCrash(5 * time.Second)
 		old := lease.NewMemoryStore()
 		store := &faulty{Store: f.store, id: "second", onWrite: func(lease.Write) {}}
 		store.show(old)
-		c, err := lease.New(store, f.stream, func(o *lease.Options) { o.WorkerID = "a" })
-		if err != nil {
-			t.Fatal(err)
-		}
+		time.AfterFunc(2*time.Second, func() { store.show(nil) })
 		ctx, stop := context.WithTimeout(t.Context(), 2*failover)
 		defer stop()
-		time.AfterFunc(2*time.Second, func() { store.show(nil) })
-		var held atomic.Int64
-		err = c.Run(ctx, func(fetch, _ context.Context, _ *lease.Held) error {
-			held.Add(1)
-			<-fetch.Done()
-			return nil
-		})
-		if err != nil || held.Load() != 3 {
-			t.Errorf("Run() = %v, %d shards were held, want 3", err, held.Load())
+		if held, err := f.runOn(ctx, store); err != nil || held != 3 {
+			t.Errorf("Run() = %v, %d shards were held, want 3", err, held)
 		}
 	})
 }
@@ -185,11 +198,7 @@ func TestLooksOutOfOrderAreNoSignOfARival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, lease.NewMemoryStore(), newStream(1))
 		defer f.end()
-		first := f.startAs("first", "a")
-		time.Sleep(7 * time.Second)
-		f.crash(first)
-		<-first.done
-		delete(f.workers, "first")
+		f.startAndCrash(7 * time.Second)
 		old := lease.NewMemoryStore()
 		row, err := f.store.Row(t.Context(), shardID(0))
 		if err != nil {
@@ -199,10 +208,6 @@ func TestLooksOutOfOrderAreNoSignOfARival(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := &faulty{Store: f.store, id: "second", onWrite: func(lease.Write) {}}
-		c, err := lease.New(store, f.stream, func(o *lease.Options) { o.WorkerID = "a" })
-		if err != nil {
-			t.Fatal(err)
-		}
 		ctx, stop := context.WithTimeout(t.Context(), 2*failover)
 		defer stop()
 		go func() {
@@ -210,10 +215,7 @@ func TestLooksOutOfOrderAreNoSignOfARival(t *testing.T) {
 				store.show([]lease.Store{old, nil}[i%2])
 			}
 		}()
-		if err := c.Run(ctx, func(fetch, _ context.Context, _ *lease.Held) error {
-			<-fetch.Done()
-			return nil
-		}); err != nil {
+		if _, err := f.runOn(ctx, store); err != nil {
 			t.Errorf("Run() = %v", err)
 		}
 	})
@@ -265,11 +267,7 @@ func TestOneChangeOfARowIsNoSignOfARival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, lease.NewMemoryStore(), newStream(1))
 		defer f.end()
-		first := f.startAs("first", "a")
-		time.Sleep(5 * time.Second)
-		f.crash(first)
-		<-first.done
-		delete(f.workers, "first")
+		f.startAndCrash(5 * time.Second)
 		second := f.startBlind()
 		time.Sleep(4 * time.Second)
 		row, err := f.store.Row(t.Context(), shardID(0))
