@@ -4,21 +4,18 @@ package interop
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
-	"io"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/kinesis-go/kinesis/interop/endpoint"
 	"github.com/kinesis-go/kinesis/kinesistest"
 	"github.com/kinesis-go/kinesis/kinesistest/contract"
 )
@@ -28,7 +25,7 @@ var (
 	dynamodbURL = flag.String("dynamodb", "", "`URL` of the DynamoDB server to check")
 	table       = flag.String("table", "", "JSON `file` with the server's name and how it deviates: testdata/*.json")
 	slow        = flag.Bool("slow", false, "also the checks that wait for minutes")
-	learn       = flag.Bool("learn", false, "write the -table anew from what the server does, keeping its Name and Never")
+	learn       = flag.Bool("learn", false, "write the -table anew from what the server does, keeping all but Deviates")
 )
 
 // A deviations file says how a server differs from the services, check by check.
@@ -36,6 +33,7 @@ type deviations struct {
 	Name     string            // with the version, on which all else depends
 	Deviates map[string]string // check to what happens instead: it runs, and must fail
 	Never    map[string]string // check to why it must not be sent
+	AtOnce   int               `json:",omitempty"` // checks at a time, if it loses changes made at the same time
 }
 
 // TestContract checks the servers that the flags name. Without any it checks
@@ -56,7 +54,7 @@ func TestContract(t *testing.T) {
 	if *kinesisURL == "" && *dynamodbURL == "" {
 		d.Name, clients = "kinesistest on a socket", embedded
 	}
-	target := contract.Target{Name: d.Name, Deviates: d.Deviates, Never: d.Never, Slow: *slow, Clients: clients}
+	target := contract.Target{Name: d.Name, Deviates: d.Deviates, Never: d.Never, AtOnce: d.AtOnce, Slow: *slow, Clients: clients}
 	if *learn {
 		target.Deviates = nil
 		target.Answers = func(answers []contract.Answer) { write(t, d, answers) }
@@ -112,28 +110,9 @@ func clientsOf(kinesisURL, dynamodbURL string) (k *kinesis.Client, db *dynamodb.
 	return k, db
 }
 
-// client is shared, so that connections are.
-var client = withoutWriterTo{awshttp.NewBuildableClient()}
-
+// config is that of a client which tries nothing again.
 func config(url string) aws.Config {
-	return aws.Config{
-		Region:       "us-east-1",
-		BaseEndpoint: aws.String(url),
-		HTTPClient:   client,
-		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	}
-}
-
-// withoutWriterTo hides WriteTo of a request's body, which over plain HTTP/1.1
-// breaks responses that come before all of the body is sent (aws-sdk-go-v2#1825).
-type withoutWriterTo struct{ aws.HTTPClient }
-
-func (c withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return c.HTTPClient.Do(r)
+	c := endpoint.Config(url)
+	c.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	return c
 }

@@ -1,13 +1,16 @@
 package interop
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -39,24 +42,36 @@ type capture struct {
 // they were given.
 func TestGoldenKPL(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/kpl-*/*.json")
+	files, err := filepath.Glob("testdata/kpl-*/*.json*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden files: %v", err)
 	}
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var c capture
-			if err := json.Unmarshal(text, &c); err != nil {
-				t.Fatal(err)
-			}
+			c := load(t, file)
 			synctest.Test(t, func(t *testing.T) { c.check(t) })
 		})
 	}
+}
+
+// load reads a golden file; the large ones are compressed.
+func load(t *testing.T, name string) (c capture) {
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var text io.Reader = file
+	if strings.HasSuffix(name, ".gz") {
+		if text, err = gzip.NewReader(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := json.NewDecoder(text).Decode(&c); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func (c *capture) check(t *testing.T) {

@@ -136,7 +136,8 @@ type event struct {
 	Time    int64  `json:"t"`
 	Worker  string `json:"worker"`
 	Kind    string `json:"event"`
-	Shard   string `json:"shard"`
+	Stream  string `json:"stream"`
+	Shard   string `json:"shard"` // behind the stream's name where there are many
 	Seq     string `json:"seq"`
 	Sub     int64  `json:"sub"`
 	Key     string `json:"key"`
@@ -144,8 +145,10 @@ type event struct {
 	State   string `json:"state"`
 	Error   string `json:"error"`
 	Batch   int64  `json:"batch"`
+	Late    int64  `json:"late"`
 	Data    []byte `json:"data"`
 
+	id     string
 	tenure int // of the worker's lease of the shard, counted by the world
 }
 

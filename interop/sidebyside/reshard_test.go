@@ -13,14 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// open returns the open shards in the order of their ranges.
-func (w *world) open() []types.Shard {
+// open returns the open shards of a stream in the order of their ranges.
+func (w *world) open(stream string) []types.Shard {
 	w.t.Helper()
-	out, err := w.kinesis.ListShards(w.t.Context(), &kinesis.ListShardsInput{StreamName: &w.stream})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	shards := slices.DeleteFunc(out.Shards, func(s types.Shard) bool { return s.SequenceNumberRange.EndingSequenceNumber != nil })
+	shards := slices.DeleteFunc(w.shards(stream), func(s types.Shard) bool { return s.SequenceNumberRange.EndingSequenceNumber != nil })
 	slices.SortFunc(shards, func(a, b types.Shard) int {
 		return number(*a.HashKeyRange.StartingHashKey).Cmp(number(*b.HashKeyRange.StartingHashKey))
 	})
@@ -36,20 +32,21 @@ func number(s string) *big.Int {
 }
 
 // split splits a shard in the middle.
-func (w *world) split(shard string) {
+func (w *world) split(label string) {
 	w.t.Helper()
-	for _, s := range w.open() {
+	stream, shard := w.shardOf(label)
+	for _, s := range w.open(stream) {
 		if *s.ShardId != shard {
 			continue
 		}
 		mid := new(big.Int).Add(number(*s.HashKeyRange.StartingHashKey), number(*s.HashKeyRange.EndingHashKey))
 		at := mid.Rsh(mid, 1).String()
-		if _, err := w.kinesis.SplitShard(w.t.Context(), &kinesis.SplitShardInput{StreamName: &w.stream, ShardToSplit: &shard, NewStartingHashKey: &at}); err != nil {
+		if _, err := w.kinesis.SplitShard(w.t.Context(), &kinesis.SplitShardInput{StreamName: &stream, ShardToSplit: &shard, NewStartingHashKey: &at}); err != nil {
 			w.t.Fatal(err)
 		}
 		return
 	}
-	w.t.Fatalf("there is no open shard %s", shard)
+	w.t.Fatalf("there is no open shard %s", label)
 }
 
 // mergeAcross merges two neighbours that different workers hold, and returns them.
@@ -57,7 +54,7 @@ func (w *world) mergeAcross() [2]string {
 	w.t.Helper()
 	var pair [2]string
 	w.await("neighbours are held by different workers", soon, func() bool {
-		shards := w.open()
+		shards := w.open(w.stream)
 		for i := range shards[1:] {
 			a, b := *shards[i].ShardId, *shards[i+1].ShardId
 			if oa, ob := w.owner(a), w.owner(b); oa != "" && ob != "" && oa != ob {
@@ -148,13 +145,7 @@ func (w *world) reshard(java, ours *worker) {
 }
 
 func reshardOursLeads(t *testing.T, s *scenario) {
-	w := newWorld(t, 4)
-	w.produce(40)
-	go1 := w.ours("go-1")
-	w.holding(go1, 4, soon)
-	java1 := w.java(kcl35, "java-1")
-	w.holding(java1, 2, joins)
-	w.firstRecord(java1, "joining")
+	w, go1, java1 := newFleet(t, false)
 	w.reshard(java1, go1)
 	w.kill(go1)
 	w.holding(java1, 5, joins)
@@ -162,13 +153,7 @@ func reshardOursLeads(t *testing.T, s *scenario) {
 }
 
 func reshardJavaLeads(t *testing.T, s *scenario) {
-	w := newWorld(t, 4)
-	w.produce(40)
-	java1 := w.java(kcl35, "java-1")
-	w.holding(java1, 4, joins)
-	go1 := w.ours("go-1")
-	w.holding(go1, 2, joins)
-	w.reads(go1, soon)
+	w, go1, java1 := newFleet(t, true)
 	w.reshard(java1, go1)
 	w.finish(s)
 }

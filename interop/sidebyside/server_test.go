@@ -16,41 +16,36 @@ func javaFansOutJSON(t *testing.T, s *scenario) {
 	javaAlone(t, s, true, "--retrieval=fanout", "-Daws.cborEnabled=false")
 }
 
-// javaAlone reads a stream through a split and a merge.
 func javaAlone(t *testing.T, s *scenario, overTLS bool, flags ...string) {
 	w := newWorld(t, 2)
-	w.produce(40)
 	url := w.url
 	if overTLS {
 		url = w.tls
 	}
-	java1 := w.javaOn(url, kcl35, "java-1", flags...)
-	w.holding(java1, 2, joins)
-	w.firstRecord(java1, "new application")
-	w.split("shardId-000000000000")
-	w.begunShards(4)
-	w.figureChildren("shardId-000000000000", "parent with Java alone")
-	w.merge("shardId-000000000001", "shardId-000000000003")
-	w.begunShards(5)
-	w.finish(s)
+	w.alone(s, w.javaOn(url, kcl35, "java-1", flags...))
 }
 
 // oursAlone is javaAlone with ours, for the figures.
 func oursAlone(t *testing.T, s *scenario) {
 	w := newWorld(t, 2)
+	w.alone(s, w.ours("go-1"))
+}
+
+// alone lets one worker read a stream through a split and a merge.
+func (w *world) alone(s *scenario, k *worker) {
+	w.t.Helper()
 	w.produce(40)
-	go1 := w.ours("go-1")
-	w.holding(go1, 2, joins)
-	w.firstRecord(go1, "new application")
+	w.holding(k, 2, joins)
+	w.firstRecord(k, "new application")
 	w.split("shardId-000000000000")
 	w.begunShards(4)
-	w.figureChildren("shardId-000000000000", "parent with ours alone")
+	w.figureChildren("shardId-000000000000", "parent with "+k.side()+" alone")
 	w.merge("shardId-000000000001", "shardId-000000000003")
 	w.begunShards(5)
 	w.finish(s)
 }
 
-// allVersions reads with the older KCLs alone.
+// javaOld reads with one of the older KCLs alone.
 func javaOld(version string) func(*testing.T, *scenario) {
 	return func(t *testing.T, s *scenario) {
 		w := newWorld(t, 2)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
 // A position is where a record stands.
@@ -35,19 +34,14 @@ func (w *world) finish(s *scenario) {
 	defer w.mu.Unlock()
 	slices.SortStableFunc(w.events, func(a, b event) int { return int(a.Time - b.Time) })
 	delivered, repeated := w.judgeRepeats(s)
-	lost := 0
-	for name := range w.sent {
-		if !w.seen[name] {
-			lost++
-			w.t.Errorf("%s is lost", name)
-		}
-	}
+	lost := w.judgeStored()
 	w.judgeOrder()
 	for key, fault := range w.badRows {
 		w.t.Errorf("row %s %s", key, fault)
 	}
 	for _, e := range w.events {
-		if e.Kind == "failed" && (s.failures == nil || !s.failures.MatchString(e.Error)) || e.Kind == "refused" && !s.steals {
+		if e.Kind == "failed" && (s.failures == nil || !s.failures.MatchString(e.Error)) ||
+			e.Kind == "refused" && !s.steals && !w.stalled(e.Worker, e.at(), e.at()) {
 			w.t.Errorf("%s %s: %s", e.Worker, e.Shard, e.Error)
 		}
 	}
@@ -58,13 +52,44 @@ func (w *world) finish(s *scenario) {
 		w.judgeLog(s, k)
 	}
 	s.row.parts = strings.Join(w.parts, " + ")
-	s.row.in, s.row.delivered, s.row.repeated, s.row.lost = len(w.sent), delivered, repeated, lost
+	s.row.in, s.row.stored, s.row.delivered, s.row.repeated, s.row.lost = len(w.sent), len(w.stored), delivered, repeated, lost
 	s.row.seconds = time.Since(w.begun).Seconds()
+}
+
+// judgeStored compares what was acknowledged with what stands in the streams, and
+// that with what was delivered, record by record. It returns how many are lost.
+func (w *world) judgeStored() (lost int) {
+	copies := map[string][]position{}
+	for at, name := range w.stored {
+		copies[name] = append(copies[name], at)
+		if w.got[at] == 0 {
+			lost++
+			w.t.Errorf("%s is lost: %v", name, at)
+		}
+	}
+	for name := range w.sent {
+		if len(copies[name]) == 0 {
+			lost++
+			w.t.Errorf("%s is lost: it stands in no stream", name)
+		}
+	}
+	for at := range w.got {
+		if _, ok := w.stored[at]; !ok {
+			w.t.Errorf("a record was delivered that the readers should have dropped: %v", at)
+		}
+	}
+	for name, all := range copies {
+		if len(all) > 1 && len(w.sent) > 0 {
+			w.t.Logf("%s stands in the stream at %v", name, all)
+		}
+	}
+	return lost
 }
 
 // judgeRepeats counts deliveries. A record may come again only if its worker was
 // killed, and it was in the last batch of that tenure; or, where leases are stolen,
-// if one of the two has stored no position since, because the lease was the other's.
+// if one of the two has stored no position since, because the lease was the other's;
+// or if the machine stood still.
 func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 	type tenure struct {
 		worker, shard string
@@ -97,9 +122,9 @@ func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 		had := tenure{before.Worker, before.Shard, before.tenure}
 		killed := !w.workers[had.worker].killed.IsZero() && before.Batch == last[had]
 		stolen := s.steals && (before.Time >= stored[had] || e.Time >= stored[tenure{e.Worker, e.Shard, e.tenure}])
-		if !killed && !stolen {
+		if !killed && !stolen && !w.stalled(before.Worker, before.at(), e.at()) {
 			if excess++; excess <= 5 {
-				w.t.Errorf("%s came to %s at %v and again to %s at %v", id(e.Data), before.Worker, before.at(), e.Worker, e.at())
+				w.t.Errorf("%s came to %s at %v and again to %s at %v", e.id, before.Worker, before.at(), e.Worker, e.at())
 			}
 		}
 		first[at] = e
@@ -109,11 +134,6 @@ func (w *world) judgeRepeats(s *scenario) (delivered, repeated int) {
 
 // judgeOrder checks that no child was read before its parents' ends.
 func (w *world) judgeOrder() {
-	out, err := w.kinesis.ListShards(w.t.Context(), &kinesis.ListShardsInput{StreamName: &w.stream})
-	if err != nil {
-		w.t.Error(err)
-		return
-	}
 	begins, ends, finished := map[string]int64{}, map[string]int64{}, map[string]bool{}
 	for _, e := range w.events {
 		switch e.Kind {
@@ -126,16 +146,19 @@ func (w *world) judgeOrder() {
 			finished[e.Shard] = true
 		}
 	}
-	for _, shard := range out.Shards {
-		child := aws.ToString(shard.ShardId)
-		for _, parent := range []string{aws.ToString(shard.ParentShardId), aws.ToString(shard.AdjacentParentShardId)} {
-			begin, read := begins[child]
-			switch {
-			case parent == "" || !read:
-			case !finished[parent]:
-				w.t.Errorf("%s was read and its parent %s is not finished", child, parent)
-			case begin < ends[parent]:
-				w.t.Errorf("%s was read %d ms before the last record of its parent %s", child, ends[parent]-begin, parent)
+	for _, stream := range w.streams {
+		for _, s := range w.shards(stream) {
+			child := w.label(stream, *s.ShardId)
+			for _, id := range []*string{s.ParentShardId, s.AdjacentParentShardId} {
+				parent := w.label(stream, aws.ToString(id))
+				begin, read := begins[child]
+				switch {
+				case parent == "" || !read:
+				case !finished[parent]:
+					w.t.Errorf("%s was read and its parent %s is not finished", child, parent)
+				case begin < ends[parent]:
+					w.t.Errorf("%s was read %d ms before the last record of its parent %s", child, ends[parent]-begin, parent)
+				}
 			}
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -26,21 +25,24 @@ type wire struct {
 	faults []string       // writes that no worker of ours may send
 }
 
-// tap starts a wire to the server at url. With ours it judges every write.
-func tap(t *testing.T, dir, name, url string, ours bool) *wire {
+// tap starts a wire to the server for a worker. With ours it judges every write.
+func (world *world) tap(name string, ours bool) *wire {
+	t, url := world.t, world.url
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.Create(filepath.Join(dir, name+".wire"))
+	log, err := os.Create(filepath.Join(world.dir, name+".wire"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &wire{url: "http://" + l.Addr().String(), calls: map[string]int{}}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 	srv := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
 		w.pass(rw, r, client, url, ours, log)
+		world.noteStall(name, begun, 0)
 	})}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = srv.Serve(l) })

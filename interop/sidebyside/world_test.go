@@ -5,8 +5,6 @@ package sidebyside
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,19 +13,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/kinesis-go/kinesis/producer"
+	"github.com/kinesis-go/kinesis/interop/endpoint"
 )
 
 // failover is that of all workers but those at rest. It leaves a JVM on a busy
 // machine time to renew.
 const failover = 5 * time.Second
 
-// A world is a server, a stream with records being put, and the workers of one
+// A world is a server, streams with records being put, and the workers of one
 // application.
 type world struct {
 	t        *testing.T
@@ -38,10 +34,13 @@ type world struct {
 	dynamodb *dynamodb.Client
 
 	stream, app string
+	streams     []string // that one and those added
+	list        string   // file that names the streams, of an application that reads many
 	parts       []string
 	begun       time.Time
-	putting     context.CancelFunc
-	put         sync.WaitGroup
+	flows       []*flow
+	machines    []*machine
+	whole       bool // events keep the data of their records
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced when something happened
@@ -49,9 +48,12 @@ type world struct {
 	held     map[string]map[string]int // worker to shard to tenure
 	tenures  map[string]int            // of worker and shard
 	workers  map[string]*worker
-	sent     map[string]bool // ids acknowledged
-	seen     map[string]bool // ids delivered
+	sent     map[string]bool     // ids acknowledged
+	seen     map[string]bool     // ids delivered
+	got      map[position]int    // deliveries
+	stored   map[position]string // ids of what readers are to get, known when nothing is put any more
 	badRows  map[string]string
+	stalls   []stall
 	pending  map[string]time.Time // shard being handed over, since
 	handoffs []time.Duration
 }
@@ -64,6 +66,8 @@ type worker struct {
 	wire   *wire
 	over   bool // it is meant to have ended, or to end
 	killed time.Time
+
+	machine *machine // that it runs on, or nil
 }
 
 // newWorld starts a server with a stream.
@@ -81,9 +85,9 @@ func newWorld(t *testing.T, shards int, args ...string) *world {
 		_ = os.RemoveAll(dir)
 	})
 	w := &world{
-		t: t, dir: dir, stream: "orders", app: "orders-app", begun: time.Now(),
+		t: t, dir: dir, stream: "orders", streams: []string{"orders"}, app: "orders-app", begun: time.Now(),
 		changed: make(chan struct{}), held: map[string]map[string]int{}, tenures: map[string]int{}, workers: map[string]*worker{},
-		sent: map[string]bool{}, seen: map[string]bool{}, badRows: map[string]string{}, pending: map[string]time.Time{},
+		sent: map[string]bool{}, seen: map[string]bool{}, got: map[position]int{}, badRows: map[string]string{}, pending: map[string]time.Time{},
 	}
 	urls := make(chan string, 2)
 	argv := append([]string{filepath.Join(cache, "kinesis-local"), "-listen", "127.0.0.1:0", "-tls-listen", "127.0.0.1:0",
@@ -102,9 +106,10 @@ func newWorld(t *testing.T, shards int, args ...string) *world {
 			t.Fatal("kinesis-local says no address after 20s")
 		}
 	}
-	w.kinesis = kinesis.NewFromConfig(config(w.url))
-	w.dynamodb = dynamodb.NewFromConfig(config(w.url))
+	w.kinesis = kinesis.NewFromConfig(endpoint.Config(w.url))
+	w.dynamodb = dynamodb.NewFromConfig(endpoint.Config(w.url))
 	w.watch()
+	w.watchClock()
 	return w
 }
 
@@ -146,7 +151,7 @@ func (w *world) java(version, name string, flags ...string) *worker {
 // javaOn is java with another address of Kinesis.
 func (w *world) javaOn(url, version, name string, flags ...string) *worker {
 	w.t.Helper()
-	k := &worker{name: name, java: true, wire: tap(w.t, w.dir, name, w.url, false)}
+	k := &worker{name: name, java: true, wire: w.tap(name, false)}
 	argv := []string{
 		"java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 	}
@@ -155,9 +160,17 @@ func (w *world) javaOn(url, version, name string, flags ...string) *worker {
 			argv = append(argv, f)
 		}
 	}
+	for _, f := range flags {
+		if url, ok := strings.CutPrefix(f, "--measure="); ok {
+			argv = append([]string{"env", "ECS_CONTAINER_METADATA_URI_V4=" + url}, argv...)
+		}
+	}
 	argv = append(argv, "-cp", classpath("kcl", version), "interop.KclWorker",
 		"--worker="+name, "--app="+w.app, "--stream="+w.stream, "--kinesis="+url, "--dynamodb="+k.wire.url,
 		fmt.Sprintf("--failover=%d", failover.Milliseconds()))
+	if w.list != "" {
+		argv = append(argv, "--streams="+w.list)
+	}
 	for _, f := range flags {
 		if !strings.HasPrefix(f, "-D") {
 			argv = append(argv, f)
@@ -170,10 +183,10 @@ func (w *world) javaOn(url, version, name string, flags ...string) *worker {
 // ours starts a worker of this library.
 func (w *world) ours(name string, flags ...string) *worker {
 	w.t.Helper()
-	k := &worker{name: name, wire: tap(w.t, w.dir, name, w.url, true)}
+	k := &worker{name: name, wire: w.tap(name, true)}
 	argv := append([]string{
 		filepath.Join(cache, "worker"), "-worker", name, "-app", w.app, "-stream", w.stream,
-		"-kinesis", w.url, "-dynamodb", k.wire.url, "-failover", failover.String(),
+		"-kinesis", w.url, "-dynamodb", k.wire.url, "-failover", failover.String(), "-streams", w.list,
 	}, flags...)
 	w.begin(k, "ours", argv)
 	return k
@@ -183,6 +196,11 @@ func (w *world) begin(k *worker, part string, argv []string) {
 	w.t.Helper()
 	if !strings.Contains(strings.Join(w.parts, "+"), part) {
 		w.parts = append(w.parts, part)
+	}
+	for _, m := range w.machines {
+		if strings.Contains(strings.Join(argv, " ")+" ", m.url+" ") {
+			k.machine = m
+		}
 	}
 	k.process = start(w.t, w.dir, k.name, w.take, argv...)
 	w.mu.Lock()
@@ -198,6 +216,7 @@ func (w *world) take(line []byte) {
 	if err != nil {
 		e = event{Time: time.Now().UnixMilli(), Kind: "failed", Error: fmt.Sprintf("no event: %q: %v", line, err)}
 	}
+	e.Shard = w.label(e.Stream, e.Shard)
 	lease := e.Worker + " " + e.Shard
 	switch e.Kind {
 	case "leaseGained":
@@ -211,8 +230,18 @@ func (w *world) take(line []byte) {
 		w.held[e.Worker][e.Shard] = w.tenures[lease]
 	case "leaseLost", "shardEnded":
 		delete(w.held[e.Worker], e.Shard)
+	case "stalled":
+		w.stalls = append(w.stalls, stall{e.Worker, e.at().Add(-time.Duration(e.Late) * time.Millisecond), e.at()})
 	case "record":
-		w.seen[id(e.Data)] = true
+		e.id = id(e.Data)
+		w.seen[e.id] = true
+		w.got[position{e.Shard, e.Seq, e.Sub}]++
+		if k := w.workers[e.Worker]; k != nil && k.machine != nil {
+			k.machine.works()
+		}
+		if !w.whole {
+			e.Data = nil
+		}
 	}
 	e.tenure = w.tenures[lease]
 	w.events = append(w.events, e)
@@ -312,87 +341,4 @@ func (w *world) gone(k *worker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.held, k.name)
-}
-
-// id returns the id in a record's data.
-func id(data []byte) string { return string(data[:min(len(data), 10)]) }
-
-// produce puts records of about 500 bytes with our producer, aggregated, until
-// the world is finished.
-func (w *world) produce(perSecond int) {
-	w.t.Helper()
-	p, err := producer.New(w.kinesis, w.stream, func(o *producer.Options) { o.RecordMaxBufferedTime = 200 * time.Millisecond })
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(w.t.Context())
-	w.putting = cancel
-	w.t.Cleanup(func() { cancel(); w.put.Wait() })
-	w.put.Go(func() {
-		ticker := time.NewTicker(time.Second / time.Duration(perSecond))
-		defer ticker.Stop()
-		for n := 1; ctx.Err() == nil; n++ {
-			name := fmt.Sprintf("id-%07d", n)
-			err := p.PutAsync(context.WithoutCancel(ctx), producer.Record{
-				PartitionKey: fmt.Sprint("key ", n*7919%1000), Data: []byte(name + strings.Repeat(" x", 250)),
-			}, func(r producer.Result) {
-				if r.Err != nil {
-					w.t.Errorf("put: %v", r.Err)
-					return
-				}
-				w.mu.Lock()
-				w.sent[name] = true
-				w.mu.Unlock()
-			})
-			if err != nil {
-				w.t.Errorf("put: %v", err)
-				return
-			}
-			select {
-			case <-ctx.Done():
-			case <-ticker.C:
-			}
-		}
-		if err := p.Close(context.WithoutCancel(ctx)); err != nil {
-			w.t.Errorf("close the producer: %v", err)
-		}
-	})
-}
-
-// drain ends the producer and awaits that everything was delivered.
-func (w *world) drain(within time.Duration) {
-	w.t.Helper()
-	if w.putting != nil {
-		w.putting()
-		w.put.Wait()
-	}
-	w.await("everything is delivered", within, func() bool {
-		for name := range w.sent {
-			if !w.seen[name] {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-func config(url string) aws.Config {
-	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(url),
-		HTTPClient: withoutWriterTo{awshttp.NewBuildableClient()},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	}
-}
-
-// withoutWriterTo hides WriteTo of a request's body, which over plain HTTP/1.1
-// breaks responses that come before all of the body is sent (aws-sdk-go-v2#1825).
-type withoutWriterTo struct{ aws.HTTPClient }
-
-func (c withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return c.HTTPClient.Do(r)
 }

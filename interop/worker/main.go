@@ -9,23 +9,21 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/consumer"
+	"github.com/kinesis-go/kinesis/interop/endpoint"
 	"github.com/kinesis-go/kinesis/lease"
 	"github.com/kinesis-go/kinesis/lease/dynamo"
 )
@@ -34,6 +32,7 @@ import (
 type settings struct {
 	kinesis, dynamodb   string
 	stream, app, worker string
+	streams, measure    string
 	failover, poll      time.Duration
 	prepare             bool
 	halt, hang          int64
@@ -53,6 +52,8 @@ func main() {
 	flag.StringVar(&s.kinesis, "kinesis", "", "`URL` of the Kinesis server")
 	flag.StringVar(&s.dynamodb, "dynamodb", "", "`URL` of the DynamoDB server")
 	flag.StringVar(&s.stream, "stream", "", "`name` of the stream")
+	flag.StringVar(&s.streams, "streams", "", "`file` that names many streams, a line each in the form account:name:epoch, and may change")
+	flag.StringVar(&s.measure, "measure", "", "`URL` of a container's metadata on ECS, which tells its use of the CPU")
 	flag.StringVar(&s.app, "app", "", "`name` of the application")
 	flag.StringVar(&s.worker, "worker", "", "`id` of the worker")
 	flag.DurationVar(&s.failover, "failover", 10*time.Second, "`time` after which a silent worker counts as dead")
@@ -89,26 +90,52 @@ func (s *settings) run(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("-version %q is none", s.version)
 	}
-	store, err := dynamo.New(dynamodb.NewFromConfig(config(s.dynamodb)), s.app, func(o *dynamo.Options) {
+	store, err := dynamo.New(dynamodb.NewFromConfig(endpoint.Config(s.dynamodb)), s.app, func(o *dynamo.Options) {
 		o.Version, o.MigrateTables = version, s.migrate
 	})
 	if err != nil {
 		return err
 	}
-	c, err := consumer.New(kinesis.NewFromConfig(config(s.kinesis)), store, s.stream, func(o *consumer.Options) {
+	c, err := s.consumer(store, func(o *consumer.Options) {
 		o.PollInterval = s.poll
 		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 		o.Lease = func(l *lease.Options) {
-			l.WorkerID, l.FailoverTime, l.Events = s.worker, s.failover, h.journal.leaseEvents()
+			l.WorkerID, l.FailoverTime, l.Events, l.FormerStreams = s.worker, s.failover, h.journal.leaseEvents(), 0
+			if s.measure != "" {
+				l.Load = (&container{url: s.measure}).load
+			}
 		}
 	})
 	if err != nil {
 		return err
 	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { h.journal.stalls(ctx) })
 	h.journal.write(event{Kind: "started"})
 	err = c.Run(ctx, h.handle)
 	h.journal.write(event{Kind: "stopped"})
 	return err
+}
+
+// consumer returns one of the stream, or of many.
+func (s *settings) consumer(store lease.Store, options func(*consumer.Options)) (*consumer.Consumer, error) {
+	client := kinesis.NewFromConfig(endpoint.Config(s.kinesis))
+	if s.streams == "" {
+		return consumer.New(client, store, s.stream, options)
+	}
+	return consumer.NewMulti(client, store, func(context.Context) ([]consumer.Stream, error) {
+		text, err := os.ReadFile(s.streams)
+		if err != nil {
+			return nil, err
+		}
+		var list []consumer.Stream
+		for id := range strings.FieldsSeq(string(text)) { // the names alone: ours has to make the same ids of them
+			list = append(list, consumer.Stream{Name: strings.Split(id, ":")[1]})
+		}
+		return list, nil
+	}, options)
 }
 
 // handle reads one shard.
@@ -172,6 +199,7 @@ type event struct {
 	HashKey string `json:"hashKey,omitempty"`
 	State   string `json:"state,omitempty"`
 	Batch   int64  `json:"batch,omitempty"` // of this tenure, from 1
+	Late    int64  `json:"late,omitempty"`  // milliseconds that this process stood still
 	Data    []byte `json:"data,omitzero"`
 }
 
@@ -195,6 +223,26 @@ func (j *journal) write(e event) {
 	}
 }
 
+// stalls tells when this process did not run for a second, as happens on a machine
+// with too much to do.
+func (j *journal) stalls(ctx context.Context) {
+	const beat, much = 200 * time.Millisecond, time.Second
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		if late := now.Sub(last) - beat; late >= much {
+			j.write(event{Kind: "stalled", Late: late.Milliseconds()})
+		}
+		last = now
+	}
+}
+
 func (j *journal) leaseEvents() lease.Events {
 	return lease.Events{
 		Acquired: func(i lease.AcquiredInfo) {
@@ -210,27 +258,4 @@ func (j *journal) leaseEvents() lease.Events {
 			j.write(event{Kind: "elected", State: fmt.Sprint(i.Leading)})
 		},
 	}
-}
-
-func config(url string) aws.Config {
-	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(url),
-		HTTPClient: withoutWriterTo{awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConnsPerHost = t.MaxIdleConns
-		})},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
-	}
-}
-
-// withoutWriterTo hides WriteTo of a request's body, which over plain HTTP/1.1
-// breaks responses that come before all of the body is sent (aws-sdk-go-v2#1825).
-type withoutWriterTo struct{ aws.HTTPClient }
-
-func (c withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return c.HTTPClient.Do(r)
 }

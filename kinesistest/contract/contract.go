@@ -15,6 +15,7 @@
 package contract
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,10 @@ type Target struct {
 	// Never has why a check must not be sent to the target at all: because it
 	// hurts the server or races.
 	Never map[string]string
+
+	// AtOnce is how many checks run at a time outside of bubbles, most of which
+	// wait. Default 12; 1 for a target that loses changes made at the same time.
+	AtOnce int
 
 	// Answers, if not nil, gets what became of every check, sorted by ID, after
 	// the last. It is called while the test that called [Run] cleans up.
@@ -101,7 +106,7 @@ func Run(t *testing.T, target Target) {
 	// In real time checks mostly wait, so more of them run than t.Parallel lets.
 	var running sync.WaitGroup
 	defer running.Wait()
-	slots := make(chan struct{}, atOnceInRealTime)
+	slots := make(chan struct{}, cmp.Or(target.AtOnce, atOnceInRealTime))
 	for _, c := range Checks() {
 		if why := target.withholds(c); why != "" {
 			answers.add(Answer{c, NotAsked, why})

@@ -26,6 +26,27 @@ final class Journal {
     out.flush();
   }
 
+  /** Tells, from now on, when this process did not run for a second, as happens on a machine with too much to do. */
+  void tellStalls() {
+    Thread t = new Thread(() -> {
+      for (long last = System.nanoTime();;) {
+        try {
+          Thread.sleep(200);
+        } catch (InterruptedException e) {
+          return;
+        }
+        long now = System.nanoTime();
+        long late = (now - last) / 1_000_000 - 200;
+        last = now;
+        if (late >= 1000) {
+          write("stalled", "late", late);
+        }
+      }
+    });
+    t.setDaemon(true);
+    t.start();
+  }
+
   private static void member(StringBuilder b, String name, Object value) {
     if (value == null) {
       return;

@@ -29,14 +29,16 @@ import software.amazon.kinesis.metrics.NullMetricsFactory;
 import software.amazon.kinesis.processor.ShardRecordProcessor;
 import software.amazon.kinesis.processor.ShardRecordProcessorFactory;
 import software.amazon.kinesis.processor.SingleStreamTracker;
+import software.amazon.kinesis.processor.StreamTracker;
 import software.amazon.kinesis.retrieval.RetrievalSpecificConfig;
 import software.amazon.kinesis.retrieval.fanout.FanOutConfig;
 import software.amazon.kinesis.retrieval.polling.PollingConfig;
 
 /**
  * One worker of the KCL, which prints a JSON line per event. SIGTERM stops it gracefully. Flags have the
- * form --name=value; worker, app, stream, kinesis and dynamodb are required. The times that have defaults
- * there are shorter than the KCL's own where "fast" is not "false".
+ * form --name=value; worker, app, stream or streams, kinesis and dynamodb are required. "streams" is a file that
+ * names many. With "measure" the worker looks for a platform that tells its use of the CPU. The times that have
+ * defaults there are shorter than the KCL's own where "fast" is not "false".
  */
 public final class KclWorker {
   private final Map<String, String> flags = new HashMap<>();
@@ -98,7 +100,7 @@ public final class KclWorker {
   private void configure(ConfigsBuilder builder, LeaseManagementConfig lease, Object coordinator) throws Exception {
     lease.failoverTimeMillis(number("failover", 10_000));
     Object balance = get(lease, "workerUtilizationAwareAssignmentConfig");
-    if (balance != null) {
+    if (balance != null && flags.getOrDefault("measure", "false").equals("false")) {
       set(balance, "disableWorkerMetrics", true); // else it looks for EC2 first
     }
     if (flags.containsKey("client-version")) {
@@ -115,7 +117,7 @@ public final class KclWorker {
     lease.shardSyncIntervalMillis(500);
     if (balance != null) {
       set(balance, "workerMetricsReporterFreqInMillis", number("report", 30_000));
-      set(balance, "varianceBalancingFrequency", 1);
+      set(balance, "varianceBalancingFrequency", (int) number("balance", 1));
     }
     long lock = number("lock", 2 * number("failover", 10_000));
     set(lease, "dynamoDbLockBasedLeaderLeaseDurationInMillis", lock);
@@ -144,9 +146,15 @@ public final class KclWorker {
       public ShardRecordProcessor shardRecordProcessor() {
         return new Processor(journal, policy, stream);
       }
+
+      @Override
+      public ShardRecordProcessor shardRecordProcessor(StreamIdentifier of) {
+        return new Processor(journal, policy, of.streamName());
+      }
     };
-    ConfigsBuilder builder = new ConfigsBuilder(new SingleStreamTracker(StreamIdentifier.singleStreamInstance(stream), position),
-        app, kinesis, dynamodb, cloudwatch, flags.get("worker"), factory);
+    StreamTracker tracker = flags.containsKey("streams") ? new Streams(flags.get("streams"), position)
+        : new SingleStreamTracker(StreamIdentifier.singleStreamInstance(stream), position);
+    ConfigsBuilder builder = new ConfigsBuilder(tracker, app, kinesis, dynamodb, cloudwatch, flags.get("worker"), factory);
     LeaseManagementConfig lease = builder.leaseManagementConfig();
     Object coordinator = builder.coordinatorConfig();
     configure(builder, lease, coordinator);
@@ -154,7 +162,7 @@ public final class KclWorker {
     if (flags.getOrDefault("retrieval", "polling").equals("fanout")) {
       retrieval = new FanOutConfig(kinesis).streamName(stream).applicationName(app);
     } else {
-      PollingConfig polling = new PollingConfig(stream, kinesis);
+      PollingConfig polling = tracker.isMultiStream() ? new PollingConfig(kinesis) : new PollingConfig(stream, kinesis);
       polling.idleTimeBetweenReadsInMillis(number("poll", 300));
       retrieval = polling;
     }
@@ -162,6 +170,7 @@ public final class KclWorker {
         builder.lifecycleConfig(), builder.metricsConfig().metricsFactory(new NullMetricsFactory()), builder.processorConfig(),
         builder.retrievalConfig().retrievalSpecificConfig(retrieval));
     sun.misc.Signal.handle(new sun.misc.Signal("TERM"), signal -> policy.stop.run());
+    journal.tellStalls();
     journal.write("started");
     scheduler.run();
     journal.write("stopped");
