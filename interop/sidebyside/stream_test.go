@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -114,11 +115,18 @@ func (w *world) drain(within time.Duration) {
 	w.mu.Lock()
 	w.stored = stored
 	w.mu.Unlock()
-	w.await("everything is delivered", within, func() bool {
-		for at := range stored {
+	w.delivered("everything", maps.Clone(stored), within)
+}
+
+// delivered awaits that records were delivered, which it takes out of missing.
+func (w *world) delivered(what string, missing map[position]string, within time.Duration) {
+	w.t.Helper()
+	w.await(what+" is delivered", within, func() bool {
+		for at := range missing {
 			if w.got[at] == 0 {
 				return false
 			}
+			delete(missing, at)
 		}
 		return true
 	})
