@@ -3,6 +3,7 @@ package dynamo_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -275,6 +276,41 @@ func TestTheWayFrom2XTo3XAndBack(t *testing.T) {
 		}
 		f.want("g", "h")
 		f.wantRows("app", "leaseKey", "Leader", "Migration3.0", "g", "h")
+	})
+}
+
+// A worker of the KCL that takes an application on from 2.x writes the version, and
+// then adds the index. If it is added under its hands it tries its start again, but
+// never begins to look on whether the others are ready, so that its application
+// stays where it is. Nobody of ours adds the index in the minute after the version
+// changed.
+func TestTheIndexIsLeftToTheOneThatWroteTheVersion(t *testing.T) {
+	inTown(t, 4, func(f *town) {
+		f.byShuffle = true
+		f.makeTable("app", "leaseKey")
+		for i := range 4 {
+			put(f.T, f.client, "app", item{
+				"leaseKey": s("shardId-00000000000" + string(rune('0'+i))), "leaseCounter": n("7"), "checkpoint": s("TRIM_HORIZON"),
+				"checkpointSubSequenceNumber": n("0"), "ownerSwitchesSinceCheckpoint": n("0"), "leaseOwner": s("java"),
+			})
+		}
+		f.start("a")
+		f.start("b")
+		f.wait(2 * time.Minute)
+		put(f.T, f.client, "app", item{
+			"leaseKey": s("Migration3.0"), "entityType": s("CLIENT_VERSION_MIGRATION"), "cv": s("CLIENT_VERSION_UPGRADE_FROM_2X"),
+			"mb": s("java"), "mts": n(strconv.FormatInt(time.Now().UnixMilli(), 10)),
+		})
+		f.wait(55 * time.Second)
+		f.wantRows("app", "leaseKey", "Migration3.0", "a", "b") // both have seen it
+		if got := indexes(f); got != 0 {
+			f.Error("the index was added within a minute")
+		}
+		f.wait(3 * time.Minute) // nobody else does
+		if got := indexes(f); got != 1 {
+			f.Errorf("%d indexes, want 1", got)
+		}
+		f.want("a", "b")
 	})
 }
 

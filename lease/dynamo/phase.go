@@ -67,6 +67,7 @@ const (
 	moveAgain        = 30 * time.Second
 	leadBeforeMarked = time.Minute
 	readyFor         = 10 * time.Minute // until the fleet goes on to 3.x
+	indexAfter       = time.Minute      // from the write of the version to that of the index
 	workerFresh      = time.Minute      // of a worker's row
 	supportFresh     = 90 * time.Second // of what it says it supports
 )
@@ -148,7 +149,7 @@ func (s *Store) version(ctx context.Context, f lease.Facts, l layout) (string, e
 	}
 	next := nextVersion(cv, speaks, s.options.Version, f.Led, 0)
 	if cv == versionUpgrade {
-		ready, err := s.readySince(ctx, f, l)
+		ready, err := s.readySince(ctx, f, it)
 		if err != nil {
 			return "", err
 		}
@@ -266,10 +267,13 @@ func recognise(snap *lease.Snapshot, index bool) string {
 }
 
 // readySince returns for how long the fleet could have gone on to 3.x, as the
-// leader that looks.
-func (s *Store) readySince(ctx context.Context, f lease.Facts, l layout) (time.Duration, error) {
+// leader that looks. It adds the index, which no worker needs before, though not
+// while the version is new: a worker of the KCL writes that first, and does not
+// survive it if the index is added under its hands; it starts, but never goes on.
+func (s *Store) readySince(ctx context.Context, f lease.Facts, it item) (time.Duration, error) {
 	ready := false
-	if f.Led > 0 {
+	written := decoder{it: it}
+	if f.Led > 0 && time.Since(written.millis(attrAt)) >= indexAfter {
 		active, err := s.ensureIndex(ctx)
 		if err != nil {
 			return 0, err
@@ -310,13 +314,13 @@ func fleetReady(now time.Time, snap *lease.Snapshot) bool {
 	return true
 }
 
-// tendIndex adds the index for the versions that use it, where there is none.
+// tendIndex adds the index for the version that uses it, where there is none.
 func (s *Store) tendIndex(ctx context.Context, cv string) error {
 	s.mu.Lock()
 	tended := s.index.present || s.tended == cv
 	s.tended = cv
 	s.mu.Unlock()
-	if tended || s.options.MustExist || cv != version3X && cv != versionUpgrade {
+	if tended || s.options.MustExist || cv != version3X {
 		return nil
 	}
 	_, err := s.ensureIndex(ctx)
