@@ -111,8 +111,8 @@ interop: ## Beside the KCL and the KPL, and the contract suite against an emulat
 	interop/run ministack
 
 interop-full: ## All of that, into docs/interop.md; needs npm and cargo too, and an hour
+	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -parallel 4 -full -report ../../docs/interop.md
 	interop/run all
-	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -parallel 3 -full -report ../../docs/interop.md
 
 vulncheck: ## Known vulnerabilities in what we import; asks vuln.go.dev
 	go run $(GOVULNCHECK) ./...

@@ -38,11 +38,11 @@ func (w *world) balanced(k *worker) {
 }
 
 // figureHandoffs measures how long leases were being handed over, by their rows.
-func (w *world) figureHandoffs(who string) {
+func (w *world) figureHandoffs(what, who string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, took := range w.handoffs {
-		results.measured("a lease being handed over", who, "%.1f s", took.Seconds())
+		results.measured(what, who, "%.1f s", took.Seconds())
 	}
 }
 
@@ -120,6 +120,7 @@ func life(who string, begin func(w *world, name string) *worker) func(*testing.T
 		w.firstOf(b, alone+"process start to first record, joining")
 		w.holding(b, 2, 2*joins)
 		results.measured(alone+"process start to its share of 2 of 4 leases", who, "%.1f s", time.Since(b.begun).Seconds())
+		w.figureHandoffs(alone+"a lease being handed over", who)
 		day.end()
 		w.rest(who, a, b)
 
@@ -135,9 +136,6 @@ func life(who string, begin func(w *world, name string) *worker) func(*testing.T
 		w.begunShards(6)
 		w.figureChildren("shardId-000000000000", alone+"parent with "+who)
 		w.finish(s)
-		for _, took := range w.handoffs {
-			results.measured(alone+"a lease being handed over", who, "%.1f s", took.Seconds())
-		}
 	}
 }
 

@@ -89,7 +89,7 @@ func oursFirst(t *testing.T, s *scenario) {
 	w.holding(java1, 4, joins)
 	w.joined(w.ours("go-2"))
 	w.finish(s)
-	w.figureHandoffs("ours and Java, whoever leads")
+	w.figureHandoffs("a lease being handed over, failover "+failover.String(), "ours and Java, whoever leads")
 }
 
 func javaFirst(t *testing.T, s *scenario) {
@@ -97,7 +97,7 @@ func javaFirst(t *testing.T, s *scenario) {
 	w.stop(java1)
 	w.holding(go1, 4, joins)
 	w.finish(s)
-	w.figureHandoffs("ours and Java, whoever leads")
+	w.figureHandoffs("a lease being handed over, failover "+failover.String(), "ours and Java, whoever leads")
 }
 
 // together: ours must do nothing that a KCL worker in its first start does not

@@ -78,12 +78,34 @@ func (w *world) judgeStored() (lost int) {
 			w.t.Errorf("a record was delivered that the readers should have dropped: %v", at)
 		}
 	}
-	for name, all := range copies {
-		if len(all) > 1 && len(w.sent) > 0 {
-			w.t.Logf("%s stands in the stream at %v", name, all)
-		}
+	if len(w.sent) > 0 { // else nothing has an id
+		w.judgeTwice(copies)
 	}
 	return lost
+}
+
+// judgeTwice checks that a record stands in a stream twice only behind a reshard:
+// that its producer has put it into a shard which it did not know.
+func (w *world) judgeTwice(copies map[string][]position) {
+	child := map[string]bool{}
+	for _, stream := range w.streams {
+		for _, s := range w.shards(stream) {
+			child[w.label(stream, *s.ShardId)] = s.ParentShardId != nil
+		}
+	}
+	told := 0
+	for name, all := range copies {
+		if len(all) < 2 {
+			continue
+		}
+		slices.SortFunc(all, func(a, b position) int { return number(a.seq).Cmp(number(b.seq)) })
+		if told++; told == 1 {
+			w.t.Logf("%s stands in the stream at %v", name, all)
+		}
+		if !child[all[0].shard] {
+			w.t.Errorf("%s stands in the stream more than once, and not for a reshard: %v", name, all)
+		}
+	}
 }
 
 // judgeRepeats counts deliveries. A record may come again only if its worker was
