@@ -102,7 +102,7 @@ func (w *world) judgeTwice(copies map[string][]position) {
 		if told++; told == 1 {
 			w.t.Logf("%s stands in the stream at %v", name, all)
 		}
-		if !child[all[0].shard] {
+		if !child[all[0].shard] && !w.stalled("", w.begun, time.Now()) { // else a request may have got no answer
 			w.t.Errorf("%s stands in the stream more than once, and not for a reshard: %v", name, all)
 		}
 	}
