@@ -69,7 +69,9 @@ func Streams(names ...string) func(context.Context) ([]Stream, error) {
 //
 // Everything else is as for [New]. [Consumer.Run] returns an error at the start
 // if none of the streams can be found; one of several that cannot is logged and
-// looked for again, and no leases are removed meanwhile.
+// looked for again, and no leases are removed meanwhile. Of very many streams those
+// are found first that can be described in half a minute, some 450, the others in the
+// minutes after.
 func NewMulti(client MultiAPI, store lease.Store, streams func(context.Context) ([]Stream, error), optFns ...func(*Options)) (*Consumer, error) {
 	o := defaults()
 	for _, fn := range optFns {
@@ -91,7 +93,7 @@ func NewMulti(client MultiAPI, store lease.Store, streams func(context.Context) 
 	if err != nil {
 		return nil, err
 	}
-	m := &multi{client: client, ask: streams, start: o.Start, known: make(map[string]target)}
+	m := &multi{client: client, ask: streams, start: o.Start, roll: newRoll(), known: make(map[string]target)}
 	c := newConsumer(client, o)
 	c.many = m
 	if err := c.join(store, m); err != nil {
@@ -114,6 +116,7 @@ type multi struct {
 	client MultiAPI
 	ask    func(context.Context) ([]Stream, error)
 	start  Start // of streams that have none of their own
+	roll   *roll
 
 	mu    sync.Mutex        // guards known
 	known map[string]target // by id: all that were ever found; a lease may outlive its place in the list
@@ -124,12 +127,10 @@ var (
 	_ lease.Finder = (*multi)(nil)
 )
 
-// maxDescribe bounds the streams described at a time; an account may describe 20
-// in a second.
-const maxDescribe = 4
-
 // Streams asks which streams there are and identifies each. The error says which
-// could not be; the others are returned beside it.
+// could not be; the others are returned beside it. Of very many it describes as many
+// as it may in half a minute: those that it does not know first. A stream that was
+// described before and was not reached is as it was.
 func (m *multi) Streams(ctx context.Context) ([]lease.Stream, error) {
 	given, err := m.ask(ctx)
 	if err != nil {
@@ -137,11 +138,25 @@ func (m *multi) Streams(ctx context.Context) ([]lease.Stream, error) {
 	}
 	found := make([]target, len(given))
 	errs := make([]error, len(given))
-	var g errgroup.Group
-	g.SetLimit(maxDescribe)
 	for i := range given {
+		found[i], errs[i] = m.prepare(&given[i])
+		if errs[i] == nil && !found[i].given && !m.roll.recall(&given[i], &found[i]) {
+			errs[i] = errNotReached
+		}
+	}
+	look, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(describeAtOne)
+	for _, i := range m.roll.plan(given) {
+		if found[i].given || errs[i] != nil && !errors.Is(errs[i], errNotReached) {
+			continue
+		}
 		g.Go(func() error {
-			found[i], errs[i] = m.identify(ctx, given[i])
+			t, err := m.identify(look, &given[i])
+			if known := errs[i] == nil; !known || !errors.Is(err, errNotReached) {
+				found[i], errs[i] = t, err
+			}
 			return nil
 		})
 	}
@@ -162,7 +177,7 @@ func (m *multi) Streams(ctx context.Context) ([]lease.Stream, error) {
 		m.known[t.lease.ID] = t
 		out = append(out, t.lease)
 	}
-	return out, errors.Join(errs...)
+	return out, errors.Join(unreached(errs)...)
 }
 
 // sameStart refuses a stream that is named twice with different starts.
@@ -174,7 +189,20 @@ func sameStart(first, second *lease.Stream) error {
 }
 
 // identify finds out what names the stream in the rows, and how to reach it.
-func (m *multi) identify(ctx context.Context, s Stream) (target, error) {
+func (m *multi) identify(ctx context.Context, s *Stream) (target, error) {
+	t, err := m.prepare(s)
+	if err != nil || t.given {
+		return t, err
+	}
+	if err = m.roll.describe(ctx, &t); err == nil {
+		m.roll.note(s, &t)
+	}
+	return t, err
+}
+
+// prepare returns what can be told of a stream without asking Kinesis: all of it if
+// its id is given.
+func (m *multi) prepare(s *Stream) (target, error) {
 	ref, err := parseStream(s.Name)
 	start := s.Start
 	if start == (Start{}) {
@@ -188,7 +216,7 @@ func (m *multi) identify(ctx context.Context, s Stream) (target, error) {
 		t.client = m.client
 	}
 	if s.ID == "" {
-		return t, t.describe(ctx)
+		return t, nil
 	}
 	id, err := lease.ParseStreamID(s.ID)
 	if err == nil && id.Name != ref.name {
@@ -253,7 +281,7 @@ func (m *multi) Stream(ctx context.Context, id string) (lease.Stream, error) {
 		t = target{client: m.client, stream: ref, lease: lease.Stream{Name: ref.name, Start: m.start.position(), StartTime: m.start.time}}
 	}
 	if !t.given {
-		if err := t.describe(ctx); err != nil {
+		if err := m.roll.describe(ctx, &t); err != nil {
 			return lease.Stream{}, err
 		}
 	}
@@ -279,7 +307,7 @@ func (m *multi) named(ctx context.Context, want lease.StreamID) (target, bool) {
 		if ref, err := parseStream(s.Name); err != nil || ref.name != want.Name {
 			continue
 		}
-		if t, err := m.identify(ctx, s); err == nil && t.lease.ID == want.String() {
+		if t, err := m.identify(ctx, &s); err == nil && t.lease.ID == want.String() {
 			return t, true
 		}
 	}

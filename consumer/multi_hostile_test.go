@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/consumer"
+	"github.com/kinesis-go/kinesis/lease"
 )
 
 // A stream that is named twice, by its name and by its ARN, is read once; if the
@@ -82,5 +84,48 @@ func TestStreamUnderAnotherIDIsRefused(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		stop()
 		a.expect("created again", map[string]int{id: 20, again: 10})
+	})
+}
+
+// The same while the fleet runs: the stream that is named under another id is not
+// read anew, nothing of the former is removed although its epoch is older, and what
+// else is named is read.
+func TestStreamNamedUnderAnotherIDInARunningFleetIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccounts(t)
+		a.create(0, "clicks")
+		orders := a.create(0, "orders")
+		id := accountIDs[0] + ":clicks:7"
+		a.puts(0, "clicks", 10)
+		a.name(consumer.Stream{Name: "clicks", ID: id})
+		var log lockedBuilder
+		stop := a.run("w1", func(o *consumer.Options) {
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			was := o.Lease
+			o.Lease = func(o *lease.Options) {
+				was(o)
+				o.FormerStreams = time.Minute
+			}
+		})
+		defer func() { stop() }()
+		time.Sleep(20 * time.Second)
+		a.name(consumer.Stream{Name: "clicks"}, consumer.Stream{Name: "orders"})
+		a.puts(0, "orders", 10)
+		time.Sleep(5 * time.Minute)
+		a.puts(0, "clicks", 10)
+		time.Sleep(20 * time.Second)
+		a.expect("under another id", map[string]int{id: 20, orders: 10})
+		if rows := a.rows(); rows[id] != 2 || len(rows) != 2 {
+			t.Errorf("rows %v, want two of %s and those of orders", rows, id)
+		}
+		if !strings.Contains(log.String(), "give the stream that id") {
+			t.Error("nothing was logged of the stream under another id")
+		}
+		a.name(consumer.Stream{Name: "clicks", ID: id}, consumer.Stream{Name: "orders"})
+		time.Sleep(2 * time.Minute)
+		a.puts(0, "clicks", 10)
+		time.Sleep(20 * time.Second)
+		a.expect("with its id again", map[string]int{id: 30, orders: 10})
 	})
 }

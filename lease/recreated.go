@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -100,10 +99,8 @@ func (m *member) checkStreams(ctx context.Context, rows []Row) error {
 }
 
 // checkIDs refuses a stream that has no rows yet if the table has positions in it
-// under another id, such as one with an epoch that the application's Java workers
-// made up. It would be read from its start again, and the rows with the positions
-// be removed as those of a stream that was there before. Which they may be: then
-// they lie before its records.
+// under another id. A stream that is named while the fleet runs is refused by the
+// leader, which then reads the others.
 func (m *member) checkIDs(ctx context.Context, rows []Row) error {
 	byID := make(map[string][]Row)
 	for _, r := range rows {
@@ -113,21 +110,35 @@ func (m *member) checkIDs(ctx context.Context, rows []Row) error {
 		if len(byID[stream.ID]) > 0 {
 			continue
 		}
-		want, _ := ParseStreamID(stream.ID)
-		for _, other := range slices.Sorted(maps.Keys(byID)) {
-			if id, err := ParseStreamID(other); err != nil || id.Account != want.Account || id.Name != want.Name {
-				continue
-			}
-			shards, err := m.source.Shards(ctx, stream, ShardsAt{})
-			if err != nil {
-				m.log.Warn("stream not compared with the table", "stream", stream.Label(), "error", err)
-				continue
-			}
-			if r := positionIn(shards, byID[other]); r != nil {
-				return fmt.Errorf("lease: stream %s has no leases, and those of %s are of the same stream: shard %s was read up to %v: give the stream that id, or delete these leases to read it from its start",
-					stream.ID, clip(other), r.Shard, r.Checkpoint)
-			}
+		err := m.refuseNamesake(ctx, stream, namesakes(stream.ID, byID))
+		if errors.Is(err, errNamesake) {
+			return err
 		}
+		if err != nil {
+			m.log.Warn("stream not compared with the table", "stream", stream.Label(), "error", err)
+		}
+	}
+	return nil
+}
+
+var errNamesake = errors.New("the table has positions in the stream under another id")
+
+// refuseNamesake returns an error if one of these rows, of streams of the same name,
+// has a position in this one: its id has an epoch, say, that the application's Java
+// workers made up. It would be read from its start again, and the rows with the
+// positions be removed as those of a stream that was there before. Which they may
+// be: then they lie before its records.
+func (m *member) refuseNamesake(ctx context.Context, stream Stream, rows []Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	shards, err := m.source.Shards(ctx, stream, ShardsAt{})
+	if err != nil {
+		return fmt.Errorf("lease: list the shards of %s: %w", stream.Label(), err)
+	}
+	if r := positionIn(shards, rows); r != nil {
+		return fmt.Errorf("lease: stream %s has no leases, and those of %s are of the same stream: shard %s was read up to %v: give the stream that id, or delete these leases to read it from its start: %w",
+			stream.ID, clip(r.Stream), r.Shard, r.Checkpoint, errNamesake)
 	}
 	return nil
 }

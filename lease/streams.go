@@ -238,6 +238,7 @@ type roster struct {
 const (
 	rosterEvery = time.Minute // the KCL's
 	rosterAgain = 10 * time.Second
+	rosterFor   = 5 * time.Minute // for one answer, which nothing waits for but the first of a term
 )
 
 // keepStreams sees to it that each stream has its rows and that those of former
@@ -255,6 +256,7 @@ func (m *member) keepStreams(ctx context.Context, now time.Time, snap *Snapshot)
 		rows[row.Stream] = append(rows[row.Stream], row)
 	}
 	settled = true
+	former := maps.Clone(rows)
 	for _, s := range m.catalogue.all() {
 		a := r.audits[s.ID]
 		if a == nil {
@@ -264,11 +266,34 @@ func (m *member) keepStreams(ctx context.Context, now time.Time, snap *Snapshot)
 		empty := len(rows[s.ID]) == 0 && (m.catalogue.many || !m.foreign) && !slices.ContainsFunc(snap.Bad, func(e *RowError) bool {
 			return strings.HasPrefix(e.Key, s.Key(""))
 		})
-		settled = m.syncIfNeeded(ctx, now, s, a.due(now, rows[s.ID]), rows[s.ID], empty) && settled
+		need := syncNeed{due: a.due(now, rows[s.ID]), rows: rows[s.ID], empty: empty}
+		if m.catalogue.many && empty {
+			need.namesakes = namesakes(s.ID, rows)
+		}
+		settled = m.syncIfNeeded(ctx, now, s, need) && settled
 		delete(r.former, s.ID)
-		delete(rows, s.ID)
+		delete(former, s.ID)
+		for _, row := range need.namesakes {
+			// Nothing of them is removed before it is known that they are of another stream.
+			delete(former, row.Stream)
+		}
 	}
-	return m.removeFormer(ctx, now, r, rows) && settled
+	return m.removeFormer(ctx, now, r, former) && settled
+}
+
+// namesakes returns the rows of other streams of the same account and name.
+func namesakes(stream string, rows map[string][]Row) []Row {
+	want, err := ParseStreamID(stream)
+	if err != nil {
+		return nil
+	}
+	var out []Row
+	for _, other := range slices.Sorted(maps.Keys(rows)) {
+		if id, err := ParseStreamID(other); err == nil && other != stream && id.Account == want.Account && id.Name == want.Name {
+			out = append(out, rows[other]...)
+		}
+	}
+	return out
 }
 
 func (m *member) isPartial(r *roster) bool {
@@ -287,7 +312,7 @@ func (m *member) askStreams(ctx context.Context, now time.Time, r *roster) (know
 	}
 	r.asking = true
 	m.duties.Go(func() {
-		call, cancel := context.WithTimeout(ctx, rosterEvery)
+		call, cancel := context.WithTimeout(ctx, rosterFor)
 		list, err := m.source.Streams(call)
 		cancel()
 		if err == nil || len(list) > 0 {

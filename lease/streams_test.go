@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,6 +311,91 @@ func TestVerifyFindsAStreamThatWasCreatedAgain(t *testing.T) {
 		}
 		if s.lists > 2+1+4 { // at the start, for the first Verify, then one and three to be certain
 			t.Errorf("the stream was listed %d times", s.lists)
+		}
+	})
+}
+
+// A slow source takes its time to name its streams.
+type slowSource struct {
+	*stream
+	takes time.Duration
+	calls atomic.Int64
+}
+
+func (s *slowSource) Streams(ctx context.Context) ([]lease.Stream, error) {
+	if s.calls.Add(1) > 2 && !sleep(ctx, s.takes) { // the first are those of the starts
+		return nil, context.Cause(ctx)
+	}
+	return s.stream.Streams(ctx)
+}
+
+// A source that takes longer than a minute to name its streams costs nobody the
+// lead, holds up no take-over and is heard in the end.
+func TestSlowListOfStreamsHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := &slowSource{stream: newStreams(4, 2), takes: 100 * time.Second}
+		store := lease.NewMemoryStore()
+		var mu sync.Mutex
+		held, elections := map[string]string{}, 0
+		stops := make(map[string]func())
+		done := make(chan error, 2)
+		count := func(id string) (n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, who := range held {
+				if id == "" || who == id {
+					n++
+				}
+			}
+			return n
+		}
+		for _, id := range []string{"a", "b"} {
+			c, err := lease.New(store, src, func(o *lease.Options) {
+				o.WorkerID = id
+				o.Events.Elected = func(lease.ElectedInfo) { mu.Lock(); elections++; mu.Unlock() }
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			stops[id] = stop
+			go func() {
+				done <- c.Run(ctx, func(fetch, _ context.Context, h *lease.Held) error {
+					key := h.Stream().ID + h.Shard().ID
+					mu.Lock()
+					held[key] = id
+					mu.Unlock()
+					<-fetch.Done()
+					mu.Lock()
+					delete(held, key)
+					mu.Unlock()
+					return nil
+				})
+			}()
+		}
+		time.Sleep(5 * time.Minute)
+		mu.Lock()
+		if elections != 1 {
+			t.Errorf("%d elections in five minutes, want 1", elections)
+		}
+		mu.Unlock()
+		src.add("123456789012:late:1800000000", 2)
+		time.Sleep(5 * time.Minute)
+		if n := count(""); n != 10 {
+			t.Errorf("%d leases held, want the 8 there were and the 2 of the new stream", n)
+		}
+		stops["a"]()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Second)
+		if n := count("b"); n != 10 {
+			t.Errorf("b holds %d leases after a left, want 10", n)
+		}
+		stops["b"]()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

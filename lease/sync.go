@@ -276,12 +276,21 @@ type syncResult struct {
 	retry    time.Time // not before
 }
 
+// A syncNeed is what the rows of a stream tell of the need to list its shards.
+type syncNeed struct {
+	due   bool // it is time to
+	empty bool // there are no rows
+	rows  []Row
+
+	namesakes []Row // those of other streams of its name, if there are none of its own
+}
+
 // maxSyncs bounds the streams that are listed at a time.
 const maxSyncs = 8
 
 // syncIfNeeded starts to create missing rows of a stream if it is due or the rows
 // show that some are. It reports whether nothing is missing.
-func (m *member) syncIfNeeded(ctx context.Context, now time.Time, stream Stream, due bool, rows []Row, empty bool) bool {
+func (m *member) syncIfNeeded(ctx context.Context, now time.Time, stream Stream, need syncNeed) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last := m.syncs[stream.ID]
@@ -289,8 +298,8 @@ func (m *member) syncIfNeeded(ctx context.Context, now time.Time, stream Stream,
 		last = new(syncResult)
 		m.syncs[stream.ID] = last
 	}
-	last.due = last.due || due
-	if len(rows) > 0 && !last.due && last.failures == 0 {
+	last.due = last.due || need.due
+	if len(need.rows) > 0 && !last.due && last.failures == 0 {
 		return true
 	}
 	if last.running || m.syncing == maxSyncs || m.stopping || now.Before(last.retry) {
@@ -299,7 +308,7 @@ func (m *member) syncIfNeeded(ctx context.Context, now time.Time, stream Stream,
 	last.running, last.due = true, false
 	m.syncing++
 	m.duties.Go(func() {
-		n, err := m.syncShards(ctx, stream, rows, empty)
+		n, err := m.syncShards(ctx, stream, need)
 		switch {
 		case errors.Is(err, ErrRecreated) && !m.catalogue.many:
 			m.fail(err)
@@ -325,10 +334,10 @@ func (m *member) syncIfNeeded(ctx context.Context, now time.Time, stream Stream,
 }
 
 // syncShards lists the shards of a stream and creates the rows that are missing.
-func (m *member) syncShards(ctx context.Context, stream Stream, rows []Row, empty bool) (created int, err error) {
+func (m *member) syncShards(ctx context.Context, stream Stream, need syncNeed) (created int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(time.Minute, 6*m.timing.failover))
 	defer cancel()
-	plan, err := m.planSync(ctx, stream, rows, empty)
+	plan, err := m.planSync(ctx, stream, need)
 	if err != nil {
 		return 0, err
 	}
@@ -351,10 +360,13 @@ func (m *member) syncShards(ctx context.Context, stream Stream, rows []Row, empt
 	return created, err
 }
 
-func (m *member) planSync(ctx context.Context, stream Stream, rows []Row, empty bool) ([]newShard, error) {
-	at := ShardsAt{}
-	if empty {
+func (m *member) planSync(ctx context.Context, stream Stream, need syncNeed) ([]newShard, error) {
+	at, rows := ShardsAt{}, need.rows
+	if need.empty {
 		at = shardsAt(stream)
+		if err := m.refuseNamesake(ctx, stream, need.namesakes); err != nil {
+			return nil, err
+		}
 	}
 	shards, err := m.source.Shards(ctx, stream, at)
 	if err != nil {
@@ -363,7 +375,7 @@ func (m *member) planSync(ctx context.Context, stream Stream, rows []Row, empty 
 	if len(shards) == 0 {
 		return nil, fmt.Errorf("lease: stream %s lists no shards", stream.Label())
 	}
-	if !empty {
+	if !need.empty {
 		leased := make(map[string]bool, len(rows))
 		for _, r := range rows {
 			leased[r.Shard] = true

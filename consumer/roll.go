@@ -1,0 +1,169 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kinesis-go/kinesis/internal/pace"
+)
+
+// How streams are described. An account may make 20 such calls in a second; what is
+// left is for its other workers, which describe streams when they start.
+const (
+	describeRate  = 15 // calls a second
+	describeBurst = 20
+	describeAtOne = 4                // calls at a time
+	lookFor       = 30 * time.Second // for one look at all streams, after which the next one goes on
+	lookAgain     = 300              // known streams that are described again in a look
+)
+
+// errNotReached means that there was no time to describe a stream.
+var errNotReached = errors.New("consumer: not described yet")
+
+// A roll remembers what streams were when they were described, so that a look at
+// more of them than can be described in a minute goes on where the last one ended.
+// It is safe for concurrent use.
+type roll struct {
+	mu   sync.Mutex // guards what follows
+	seen map[rollKey]entry
+	pace pace.Bucket
+}
+
+// A rollKey is what describes the same stream every time.
+type rollKey struct {
+	name   string
+	client any
+}
+
+type entry struct {
+	stream streamRef
+	id     string
+	at     time.Time
+}
+
+func newRoll() *roll {
+	return &roll{seen: make(map[rollKey]entry), pace: pace.NewBucket(describeRate, describeBurst)}
+}
+
+// keyOf returns what the stream is remembered by, not ok if it cannot be.
+func keyOf(s *Stream) (key rollKey, ok bool) {
+	if s.ID != "" || s.Client != nil && !reflect.ValueOf(s.Client).Comparable() {
+		return rollKey{}, false
+	}
+	return rollKey{name: s.Name, client: s.Client}, true
+}
+
+// plan says which streams are to be described, in this order: first those that are
+// not known, then some of the others, the longest known first. It forgets those that
+// are named no longer.
+func (r *roll) plan(given []Stream) []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := make([]time.Time, len(given))
+	order := make([]int, 0, len(given))
+	kept := make(map[rollKey]entry, len(given))
+	for i := range given {
+		order = append(order, i)
+		if key, ok := keyOf(&given[i]); ok {
+			if e, ok := r.seen[key]; ok {
+				at[i], kept[key] = e.at, e
+			}
+		}
+	}
+	r.seen = kept
+	slices.SortStableFunc(order, func(a, b int) int { return at[a].Compare(at[b]) })
+	known := slices.IndexFunc(order, func(i int) bool { return !at[i].IsZero() })
+	if known < 0 {
+		return order
+	}
+	return order[:min(len(order), known+lookAgain)]
+}
+
+// recall puts what the stream was when it was described last into t.
+func (r *roll) recall(s *Stream, t *target) bool {
+	key, ok := keyOf(s)
+	if !ok {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.seen[key]
+	if ok {
+		t.stream, t.lease.ID = e.stream, e.id
+	}
+	return ok
+}
+
+func (r *roll) note(s *Stream, t *target) {
+	key, ok := keyOf(s)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen[key] = entry{stream: t.stream, id: t.lease.ID, at: time.Now()}
+}
+
+// turn waits until a stream may be described. It fails at once if that is after the
+// end of ctx.
+func (r *roll) turn(ctx context.Context) error {
+	now := time.Now()
+	by, bounded := ctx.Deadline()
+	r.mu.Lock()
+	wait := r.pace.Wait(now, 1)
+	late := bounded && now.Add(wait).After(by)
+	if !late {
+		r.pace.Spend(now, 1)
+	}
+	r.mu.Unlock()
+	if late || sleep(ctx, wait) != nil {
+		return errNotReached
+	}
+	return nil
+}
+
+// throttled makes the next calls wait for a second: others describe streams, too.
+func (r *roll) throttled() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pace.Spend(time.Now(), describeRate)
+}
+
+// describe finds out what t is when its turn has come.
+func (r *roll) describe(ctx context.Context, t *target) error {
+	if err := r.turn(ctx); err != nil {
+		return err
+	}
+	err := t.describe(ctx)
+	if err != nil && isThrottle(err) {
+		r.throttled()
+	}
+	if err != nil && (isThrottle(err) || ctx.Err() != nil) {
+		return fmt.Errorf("%w: %w", errNotReached, err)
+	}
+	return err
+}
+
+// unreached folds the errors of streams that were not reached into one.
+func unreached(errs []error) []error {
+	n := 0
+	var first error
+	rest := slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
+		if !errors.Is(err, errNotReached) {
+			return err == nil
+		}
+		n++
+		first = cmp.Or(first, err)
+		return true
+	})
+	if n > 0 {
+		rest = append(rest, fmt.Errorf("consumer: %d of %d streams left for the next look: %w", n, len(errs), first))
+	}
+	return rest
+}
