@@ -263,7 +263,7 @@ func TestGuideTellsWhatATableCosts(t *testing.T) {
 					name := fmt.Sprint("w", i)
 					stops = append(stops, w.run(w.worker(name, func(o *consumer.Options) { o.PollInterval = time.Minute }), w.handler(name)))
 				}
-				time.Sleep(90 * time.Second)
+				time.Sleep(200 * time.Second) // two minutes after the last change
 				var mu sync.Mutex
 				remove := w.srv.Inject(kinesistest.Fault{Service: kinesistest.DynamoDB, Match: func(c *kinesistest.Call) bool {
 					mu.Lock()

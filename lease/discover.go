@@ -14,7 +14,7 @@ import (
 // workers look then for leases they were given. A look at the table is one as well,
 // so with a failover time of up to 10 s there is no other.
 const (
-	restAfter = 30 * time.Second
+	restAfter = 2 * time.Minute
 	restLook  = 3500 * time.Millisecond
 )
 

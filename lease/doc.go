@@ -45,7 +45,7 @@
 // the lock row. Every worker writes a row of its own every 30 seconds, without
 // which the leader gives it nothing, and looks for leases given to it ten times
 // in the failover time, at least every second. In a fleet at rest it looks every
-// third of the failover time, at most every 3.5 s: when for half a minute no record
+// third of the failover time, at most every 3.5 s: when for two minutes no record
 // was read, no lease moved and no worker came or went. What is being moved is looked
 // for every second again.
 //

@@ -129,7 +129,7 @@ func TestCostOfAFleetAtRest(t *testing.T) {
 						})
 					}()
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(3 * time.Minute)
 				m.turn(true)
 				const minutes = 2
 				time.Sleep(minutes * time.Minute)
