@@ -17,6 +17,8 @@ type callbacks struct {
 	wake    chan struct{}  // holds one signal
 	logger  *slog.Logger
 
+	news []finished // added and not yet in queue; owned by the flusher
+
 	// mu guards queue, over and panicked. The queue is as long as
 	// MaxBufferedBytes allows, since what is in it still counts.
 	mu       sync.Mutex
@@ -25,7 +27,11 @@ type callbacks struct {
 	panicked any // the first value a callback or an event panicked with
 
 	batch []finished // being worked on; owned by the callback goroutine
+	next  int        // the first of batch that is not done
 }
+
+// keptFinished is how large a slice for parcels is kept for the next ones.
+const keptFinished = 4096
 
 // A finished parcel has its verdict; its callbacks are to be called and its
 // memory to be released. Or it is a ticket, which ends when everything before
@@ -37,12 +43,29 @@ type finished struct {
 	ticket   *ticket
 }
 
-// add queues what is finished.
-func (c *callbacks) add(f finished) {
+// add notes what is finished, for publish.
+func (c *callbacks) add(f finished) { c.news = append(c.news, f) }
+
+// publish queues what was added.
+func (c *callbacks) publish() {
+	if len(c.news) == 0 {
+		return
+	}
 	c.mu.Lock()
-	c.queue = append(c.queue, f)
+	c.queue = append(c.queue, c.news...)
 	c.mu.Unlock()
 	c.signal()
+	c.news = emptied(c.news)
+}
+
+// emptied returns a slice for what comes next, in the memory of one that has
+// been dealt with, unless that is much.
+func emptied(fs []finished) []finished {
+	if cap(fs) > keptFinished {
+		return nil
+	}
+	clear(fs)
+	return fs[:0]
 }
 
 func (c *callbacks) signal() {
@@ -72,13 +95,13 @@ func (c *callbacks) run() {
 		}
 	}()
 	for {
-		for len(c.batch) > 0 {
-			c.batch[0].deliver(c)
-			c.batch[0] = finished{}
-			c.batch = c.batch[1:]
+		for ; c.next < len(c.batch); c.next++ {
+			c.batch[c.next].deliver(c)
+			c.batch[c.next] = finished{}
 		}
+		done := emptied(c.batch)
 		c.mu.Lock()
-		c.batch, c.queue = c.queue, nil
+		c.batch, c.queue, c.next = c.queue, done, 0
 		over = c.over && len(c.batch) == 0
 		c.mu.Unlock()
 		if over {
@@ -96,7 +119,7 @@ func (f *finished) deliver(c *callbacks) {
 		f.ticket.end()
 		return
 	}
-	f.parcel.each(func(i int, e *entry, in *aggregation.Record) {
+	f.parcel.each(func(i int, e *entry, in aggregation.Record) {
 		if e.ended() {
 			return
 		}

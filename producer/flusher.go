@@ -67,6 +67,7 @@ func (p *Producer) run() {
 		p.absorb(now)
 		p.startLoad(ctx, now)
 		p.expire(now)
+		p.callbacks.publish()
 		p.dispatch(ctx, now)
 		if p.state != running && p.idle(now) {
 			break

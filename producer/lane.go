@@ -127,7 +127,7 @@ func (l *lane) add(pr *Producer, e *entry, r *aggregation.Record, hash shardmap.
 		if l.open != nil {
 			l.seal(pr, now) // what it holds was put earlier
 		}
-		p = pr.newParcel(l, due, packed)
+		p = pr.newParcel(l, now, due, packed)
 		p.add(e, r, hash, cost)
 		l.sealed = append(l.sealed, p)
 		// Whoever adds the first tells the flusher, and so does who makes it a
@@ -144,7 +144,7 @@ func (l *lane) add(pr *Producer, e *entry, r *aggregation.Record, hash shardmap.
 		}
 		l.seal(pr, now)
 	}
-	p = pr.newParcel(l, due, true)
+	p = pr.newParcel(l, now, due, true)
 	p.add(e, r, hash, cost)
 	l.open = p
 	if p.enc.Size() >= p.max || pr.opts.AggregationMaxRecords == 1 {

@@ -156,7 +156,7 @@ func (p *Producer) settleKnown(now instant) {
 		k, ok := p.known[q.landed.shard]
 		if ok = ok && q.within(k.Range); ok {
 			p.outOfLimbo(q)
-			p.judge(q, -1, now)
+			p.judge(q, q.landed, -1, now)
 		}
 		return ok
 	})
@@ -176,7 +176,7 @@ func (p *Producer) settleLimbo(now instant) (wrong bool) {
 	for _, q := range limbo {
 		p.outOfLimbo(q)
 		current, before := q.lane.state != laneRetired, p.counts.misplaced.Load()
-		p.judge(q, -1, now)
+		p.judge(q, q.landed, -1, now)
 		wrong = wrong || current && p.counts.misplaced.Load() > before
 	}
 	return wrong

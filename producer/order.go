@@ -125,8 +125,8 @@ func (p *Producer) refile(from []*parcel, now instant) {
 			if packed[l] == nil {
 				lanes = append(lanes, l)
 			}
-			to := p.fileInto(l, packed, moved, r, hash, cost, min(q.due, now))
-			to.born = min(to.born, q.born)
+			to := p.fileInto(l, packed, moved, r, hash, cost, now)
+			to.due, to.born = min(to.due, q.due), min(to.born, q.born)
 			to.adopt(q.tickets)
 			q.lane.share.Transfer(&l.share, cost)
 			q.cost -= cost
@@ -141,7 +141,7 @@ func (p *Producer) refile(from []*parcel, now instant) {
 }
 
 // fileInto adds a record to the last of a lane's packed parcels, or to a new one.
-func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64, due instant) *parcel {
+func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64, now instant) *parcel {
 	wrapped, alone := l.packs(e, r)
 	run := alone && l.aggregate && e.past.maybe && e.past.misplaced == alonePacked
 	if to := company(packed[l], alone, hash); to != nil && (run || !alone) {
@@ -149,7 +149,7 @@ func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e *entry, r *ag
 			return to
 		}
 	}
-	to := p.newParcel(l, due, wrapped || run)
+	to := p.newParcel(l, now, now, wrapped || run)
 	to.add(e, r, hash, cost)
 	to.alone = alone
 	packed[l] = append(packed[l], to)

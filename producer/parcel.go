@@ -42,34 +42,37 @@ type parcel struct {
 	cost    int64   // charged to share
 	payload int     // bytes of data of the records that have no result
 	expires instant // the earliest of its records
+	weight  int32   // of a single record: its size
 	calls   bool    // an entry has a callback
 	wrap    bool    // a record has tags, which nothing but an aggregate carries
 	moved   bool    // a record has been in another parcel
 	alone   bool    // its record is to have no company
 
-	max  int // size enc was made for
-	bare []byte
-	ehk  string           // of a single record
-	tags aggregation.Tags // of a single record, in case it comes to be aggregated
-	hash shardmap.HashKey // of the first record; decides where all of it goes
-	lane *lane
+	// So does what a single record is asked for on its way to being stored: a
+	// hundred thousand of them may be waiting, in memory that no cache holds.
+	lane    *lane
+	due     instant // when it should be on its way
+	bare    []byte
+	tickets []*ticket
+	only    [1]entry // of a single record
+	ehk     string   // of a single record
 
-	born instant // the first Put of its records
-	due  instant // when it should be on its way
-	rank instant // its place among those of other lanes when the shards change
-
-	attempts attempts
-	last     error // of the last attempt
-	maybe    bool  // an attempt ended without an answer
-	body     []byte
-	hashText string // hash in decimal, when it has been needed
-
-	tickets   []*ticket
-	thinned   bool // some records in it have ended, so it is not sent again as it is
-	landed    landing
+	attempts  attempts
+	last      error   // of the last attempt
+	born      instant // the first Put of its records
+	misplaced int32   // as in history
+	maybe     bool    // an attempt ended without an answer
+	thinned   bool    // some records in it have ended, so it is not sent again as it is
 	surprised bool    // it landed elsewhere than predicted, and waited for a new map
-	patience  instant // until when it waits
-	misplaced int     // as in history
+
+	landed   landing          // elsewhere than predicted
+	body     []byte           // of an aggregate, when it is sealed
+	max      int              // size enc was made for
+	tags     aggregation.Tags // of a single record, in case it comes to be aggregated
+	hash     shardmap.HashKey // of an aggregate's first record; decides where all of it goes
+	hashText string           // hash in decimal, when it has been needed
+	rank     instant          // its place among those of other lanes when the shards change
+	patience instant          // until when it waits
 }
 
 // A landing is where a parcel was stored.
@@ -131,7 +134,7 @@ func (t *ticket) end() {
 // record always fits. The record is r, of which e keeps what is the caller's.
 func (p *parcel) add(e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64) bool {
 	if p.enc == nil {
-		p.bare, p.ehk, p.tags = append(p.bare[:0], r.Data...), strings.Clone(r.ExplicitHashKey), cloneTags(r.Tags)
+		p.setSingle(r)
 	} else if err := p.enc.Append(*r); err != nil {
 		if errors.Is(err, aggregation.ErrFull) {
 			return false
@@ -139,7 +142,7 @@ func (p *parcel) add(e *entry, r *aggregation.Record, hash shardmap.HashKey, cos
 		// Put has checked everything that Append does.
 		panic("producer: checked record refused: " + err.Error())
 	}
-	if len(p.entries) == 0 {
+	if len(p.entries) == 0 && p.enc != nil {
 		p.hash = hash
 	}
 	p.entries = append(p.entries, *e)
@@ -150,6 +153,15 @@ func (p *parcel) add(e *entry, r *aggregation.Record, hash shardmap.HashKey, cos
 	p.expires = min(p.expires, e.expires)
 	p.calls = p.calls || e.done != nil
 	return true
+}
+
+// setSingle copies a parcel's only record.
+func (p *parcel) setSingle(r *aggregation.Record) {
+	p.bare, p.ehk = append(p.bare[:0], r.Data...), strings.Clone(r.ExplicitHashKey)
+	p.weight = int32(len(r.Data) + len(r.PartitionKey))
+	if r.Tags != (aggregation.Tags{}) {
+		p.tags = cloneTags(r.Tags)
+	}
 }
 
 // payloadUnit is what Kinesis bills a record by, rounded up; see
@@ -192,7 +204,7 @@ func (p *parcel) naked() bool {
 func (p *parcel) size() int {
 	switch {
 	case p.enc == nil:
-		return len(p.bare) + len(p.entries[0].key)
+		return int(p.weight)
 	case p.naked():
 		return len(p.enc.First().Data) + len(p.entries[0].key)
 	}
@@ -204,9 +216,9 @@ func (p *parcel) size() int {
 func (p *parcel) seal() ([]byte, error) {
 	var err error
 	switch {
-	case p.body != nil:
 	case p.enc == nil:
-		p.body = p.bare
+		return p.bare, nil
+	case p.body != nil:
 	case p.naked():
 		p.body = p.enc.First().Data
 	default:
@@ -237,14 +249,18 @@ func (p *parcel) explicitHashKey() *string {
 }
 
 // each calls f with every record in order, in the parcel's memory.
-func (p *parcel) each(f func(i int, e *entry, r *aggregation.Record)) {
+func (p *parcel) each(f func(i int, e *entry, r aggregation.Record)) {
 	if p.enc == nil {
 		e := &p.entries[0]
-		f(0, e, &aggregation.Record{PartitionKey: e.key, ExplicitHashKey: p.ehk, Data: p.bare, Tags: p.tags})
+		r := aggregation.Record{PartitionKey: e.key, ExplicitHashKey: p.ehk, Data: p.bare}
+		if p.wrap {
+			r.Tags = p.tags
+		}
+		f(0, e, r)
 		return
 	}
 	for i, r := range p.enc.Records() {
-		f(i, &p.entries[i], &r)
+		f(i, &p.entries[i], r)
 	}
 }
 
@@ -252,11 +268,11 @@ func (p *parcel) each(f func(i int, e *entry, r *aggregation.Record)) {
 // entry of it in another parcel would be.
 func (p *parcel) left(f func(e *entry, moved *entry, r *aggregation.Record)) {
 	var memo pastMemo
-	p.each(func(_ int, e *entry, r *aggregation.Record) {
+	p.each(func(_ int, e *entry, r aggregation.Record) {
 		if !e.ended() {
 			moved := *e
 			moved.past = p.past(e, &memo)
-			f(e, &moved, r)
+			f(e, &moved, &r)
 		}
 	})
 }
@@ -264,7 +280,7 @@ func (p *parcel) left(f func(e *entry, moved *entry, r *aggregation.Record)) {
 // within reports whether every record of the parcel hashes into a range.
 func (p *parcel) within(shard shardmap.Range) bool {
 	in := true
-	p.each(func(_ int, _ *entry, r *aggregation.Record) { in = in && shard.Contains(hashKey(r)) })
+	p.each(func(_ int, _ *entry, r aggregation.Record) { in = in && shard.Contains(hashKey(&r)) })
 	return in
 }
 
@@ -282,7 +298,7 @@ func (p *parcel) past(e *entry, memo *pastMemo) *history {
 	}
 	if memo.next == nil || memo.from != e.past {
 		memo.from = e.past
-		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe, misplaced: p.misplaced}
+		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe, misplaced: int(p.misplaced)}
 		if e.past != nil {
 			memo.next.attempts = e.past.attempts.and(p.attempts)
 			memo.next.maybe = p.maybe || e.past.maybe

@@ -186,7 +186,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 		return nil
 	}
 	p.endEntries(q, now, false)
-	rest := p.newParcel(q.lane, q.due, q.enc != nil)
+	rest := p.newParcel(q.lane, now, q.due, q.enc != nil)
 	rest.adopt(q.tickets)
 	rest.born = q.born
 	q.left(func(e, moved *entry, r *aggregation.Record) {
@@ -204,7 +204,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
 	cut := p.cut(now)
 	q.thinned = true
-	dead := p.newParcel(q.lane, now, q.enc != nil)
+	dead := p.newParcel(q.lane, now, now, q.enc != nil)
 	dead.adopt(q.tickets) // whose Flush waits for these callbacks too
 	q.expires = never
 	q.left(func(e, moved *entry, r *aggregation.Record) {

@@ -126,13 +126,12 @@ func (p *Producer) settleEntries(r *request, now instant) {
 			continue
 		}
 		q.tried(success, nil)
-		q.landed = landing{shard, seq}
 		p.countEntry(q, "")
 		q.lane.part.Passed(p.time(r.start))
 		if q.lane.notBefore <= r.start {
 			q.lane.failures = 0
 		}
-		p.judge(q, r.start, now)
+		p.judge(q, landing{shard, seq}, r.start, now)
 	}
 	p.again(retry, now)
 }
@@ -224,17 +223,22 @@ const patience = 2 * time.Second
 // shard it landed on, because readers drop it whole otherwise; then all its
 // records are sent again. A parcel that landed elsewhere than predicted waits
 // for a new map before that, to be judged and sent again by the right one.
-func (p *Producer) judge(q *parcel, sent, now instant) {
+func (p *Producer) judge(q *parcel, at landing, sent, now instant) {
 	l := q.lane
-	surprise := l.kind == shardLane && q.landed.shard != l.shard.ID && q.landed.shard != ""
+	surprise := l.kind == shardLane && at.shard != l.shard.ID && at.shard != ""
 	newer := sent >= p.loadStart // than the map
 	if surprise && newer {
 		p.refresh(now)
 	}
-	k, ok := p.known[q.landed.shard]
+	if !surprise || q.naked() {
+		p.finish(q, &verdict{landing: at})
+		return
+	}
+	q.landed = at
+	k, ok := p.known[at.shard]
 	switch {
-	case !surprise || q.naked() || ok && q.within(k.Range) || !ok && q.alone:
-		p.finish(q, &verdict{landing: q.landed})
+	case ok && q.within(k.Range) || !ok && q.alone:
+		p.finish(q, &verdict{landing: at})
 	case p.state != aborted && !q.surprised && (newer || p.loading || !ok):
 		q.surprised, q.patience = true, now.after(patience)
 		p.limbo = append(p.limbo, q)
@@ -301,7 +305,7 @@ func (p *Producer) finish(q *parcel, v *verdict) {
 
 // newParcel returns an empty parcel for a lane: an aggregate to be, or a single
 // record.
-func (p *Producer) newParcel(l *lane, due instant, aggregate bool) *parcel {
+func (p *Producer) newParcel(l *lane, now, due instant, aggregate bool) *parcel {
 	pool := &p.singles
 	if aggregate {
 		pool = &p.parcels
@@ -313,8 +317,11 @@ func (p *Producer) newParcel(l *lane, due instant, aggregate bool) *parcel {
 			q.enc = aggregation.NewEncoder(l.max)
 		}
 	}
+	if !aggregate {
+		q.entries = q.only[:0]
+	}
 	q.lane = l
-	q.born, q.due, q.expires = p.now(), due, never
+	q.born, q.due, q.expires = now, due, never
 	return q
 }
 
@@ -328,16 +335,17 @@ func (p *Producer) drop(q *parcel) {
 	for _, t := range q.tickets {
 		t.end()
 	}
-	clear(q.entries)
-	pool := &p.singles
-	fresh := parcel{enc: q.enc, max: q.max, entries: q.entries[:0], bare: q.bare[:0]}
 	if q.enc != nil {
-		pool = &p.parcels
+		clear(q.entries)
 		q.enc.Reset()
+		*q = parcel{enc: q.enc, max: q.max, entries: q.entries[:0]}
+		p.parcels.Put(q)
+		return
 	}
-	if cap(fresh.bare) > 64<<10 {
-		fresh.bare = nil
+	bare := q.bare[:0]
+	if cap(bare) > 64<<10 {
+		bare = nil
 	}
-	*q = fresh
-	pool.Put(q)
+	*q = parcel{bare: bare}
+	p.singles.Put(q)
 }

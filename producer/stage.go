@@ -79,8 +79,8 @@ func (l *lane) restage(pr *Producer) {
 	if p == nil || len(p.entries) < 2 || len(pr.routes.Load().lanes) < 2 {
 		if l.stage != nil {
 			pr.stages.Put(l.stage)
+			l.staging = staging{}
 		}
-		l.staging = staging{}
 		return
 	}
 	if l.stage == nil {

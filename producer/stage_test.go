@@ -45,9 +45,9 @@ func packed(t interface{ Fatalf(string, ...any) }, lanes int, opts Options, reco
 	}
 	for _, q := range l.queue {
 		var in []string
-		q.each(func(_ int, e *entry, r *aggregation.Record) {
+		q.each(func(_ int, e *entry, r aggregation.Record) {
 			in = append(in, fmt.Sprint(e.key, " ", r.PartitionKey, " ", r.ExplicitHashKey, " ", string(r.Data), " ", slices.Collect(r.Tags.All())))
-			cost -= pr.cost(r)
+			cost -= pr.cost(&r)
 		})
 		parcels = append(parcels, in)
 	}
