@@ -141,7 +141,7 @@ func (c *Completions) Begin(ctx context.Context, p checkpoint.Position) (Begun, 
 // An admitted is what is known of a pending record.
 type admitted struct {
 	size    int64
-	arrived time.Time
+	arrived int64 // in milliseconds since 1970, 0 if it is not known
 }
 
 // oldest returns when the oldest record that is not done arrived in the shard,
@@ -152,10 +152,10 @@ func (c *Completions) oldest() time.Time {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.admitted) == 0 {
+	if len(c.admitted) == 0 || c.admitted[0].arrived == 0 {
 		return time.Time{}
 	}
-	return c.admitted[0].arrived
+	return time.UnixMilli(c.admitted[0].arrived)
 }
 
 // recordOverhead is what a record in hand weighs beside its payload and key.
@@ -167,6 +167,9 @@ const recordOverhead = 256
 func (c *Completions) admit(records []Record, limit int64) (first checkpoint.Ticket, n int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.admitted == nil {
+		c.admitted = make([]admitted, 0, min(int64(len(records)), limit/recordOverhead+1))
+	}
 	for i := range records {
 		size := int64(len(records[i].Data)) + int64(len(records[i].PartitionKey)) + recordOverhead
 		if c.weight+size > limit && c.tracker.Pending() > 0 {
@@ -180,7 +183,11 @@ func (c *Completions) admit(records []Record, limit int64) (first checkpoint.Tic
 			first = ticket
 		}
 		n++
-		c.admitted = append(c.admitted, admitted{size, records[i].Arrived})
+		a := admitted{size: size}
+		if !records[i].Arrived.IsZero() {
+			a.arrived = records[i].Arrived.UnixMilli()
+		}
+		c.admitted = append(c.admitted, a)
 		c.weight += size
 	}
 	return first, n, nil
@@ -208,18 +215,32 @@ func (b Begun) Done(ctx context.Context) error {
 // finish notes that a record is done and reports whether a position is due to be
 // stored.
 func (c *Completions) finish(ticket checkpoint.Ticket) (due bool) {
+	return c.settle(ticket, ticket+1, 1)
+}
+
+// settle notes that the records of the tickets from first to the one before last
+// are done, and that many were finished since it was told before. It reports
+// whether a position is due to be stored.
+func (c *Completions) settle(first, last checkpoint.Ticket, finished int) (due bool) {
+	if first >= last && finished == 0 {
+		return false
+	}
 	now := time.Now()
 	c.mu.Lock()
 	before := c.tracker.Pending()
-	c.tracker.Done(ticket)
+	for ; first < last; first++ {
+		c.tracker.Done(first)
+	}
 	gone := before - c.tracker.Pending()
 	if len(c.admitted) > 0 {
 		for i := range c.admitted[:gone] {
 			c.weight -= c.admitted[i].size
 		}
-		c.admitted = c.admitted[gone:]
+		if c.admitted = c.admitted[gone:]; len(c.admitted) == 0 {
+			c.admitted = nil // what it lay in may be large
+		}
 	}
-	c.done++
+	c.done += finished
 	if c.since.IsZero() {
 		c.since = now
 	}

@@ -2,13 +2,14 @@ package consumer
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kinesis-go/kinesis/checkpoint"
@@ -22,10 +23,17 @@ import (
 // and whose key nobody has in hand. A record that failed lies aside until its
 // next attempt without holding a worker, and the others of its key behind it.
 // What is stored is the position before the oldest record that is not done.
+//
+// What is dealt out at a time is a lot: an array of jobs that workers go through
+// with one counter, in the order of the shard, without a lock. A job whose key is
+// in somebody's hands when its turn comes is passed over; whoever is done with the
+// one before puts it among those to be begun again, which come first. What is done
+// is marked in the jobs, and looked through now and then for how far all is done.
 type keyed struct {
 	runner
 	done   *Completions
 	window int64
+	often  bool                    // every record may be the one that makes a position due
 	fail   context.CancelCauseFunc // ends the dealing
 
 	// tokens has one for each piece of news a worker has not looked at, at most one
@@ -34,48 +42,91 @@ type keyed struct {
 	tokens chan struct{}
 	over   chan struct{} // closed when nothing is dealt out any more
 
-	mu    sync.Mutex // guards what follows
-	last  map[string]*job
-	fresh []*job // dealt out and not begun, of keys nobody had in hand; by ticket
-	again jobs   // to be begun, by ticket: followers in their key, repetitions
-	aside jobs   // wait for their next attempt, by its time
+	// Of the handler's goroutine.
+	last  map[string]*job // the newest of a key; may be done
+	dealt int             // since the keys were looked through
 	pages []*pageInHand
+
+	// What lies in the queues below, for who looks without mu.
+	agains, asides atomic.Int64
+
+	mu     sync.Mutex // guards what follows
+	newest *lot
+	again  jobs // to be begun, by ticket: passed over, repetitions
+	aside  jobs // wait for their next attempt, by its time
 
 	// Tickets from limit on are not begun: none when the work ends, those behind
 	// the newest that was begun when the shard is given up. What lies before that
 	// one is worth doing, for else whatever was done behind it would be repeated.
 	limit checkpoint.Ticket
-	begun checkpoint.Ticket // one more than the newest that was
 	err   error             // why it ends, if a worker knows
 	errAt checkpoint.Ticket // of the record it knows from
+
+	settling sync.Mutex // guards what follows
+	oldest   *lot       // of which something is not known to be done
+	settled  int        // jobs of it that are
 }
 
-// A job is a record in hand. It belongs to who holds it: a queue of keyed or a
-// worker.
+// A lot is what was dealt out at a time.
+type lot struct {
+	jobs  []job
+	first checkpoint.Ticket
+	taken atomic.Int64        // jobs that were, or more if there are no more
+	next  atomic.Pointer[lot] // nil if it is the newest
+}
+
+// allTaken is more than a lot has.
+const allTaken = math.MaxInt64 / 2
+
+// A job is a record in hand.
 type job struct {
-	record []Record // just the one
-	ticket checkpoint.Ticket
-	next   *job // the next record of its key
 	page   *pageInHand
-	trial  *work     // nil before the first failure
-	due    time.Time // of its next attempt
+	index  int // of the record in the page
+	ticket checkpoint.Ticket
+	trial  *trial // nil before the first failure
+	state  atomic.Int32
+	next   atomic.Pointer[job] // the next record of its key; closed when this one is done
+}
+
+// The states of a job.
+const (
+	jobReady   = iota // may be taken when its turn comes
+	jobWaiting        // for the record of its key before it
+	jobPassed         // waits, and its turn has passed
+	jobDone
+)
+
+// closed follows a job that is done.
+var closed = new(job)
+
+// A trial is what became of a job that failed.
+type trial struct {
+	work
+	due time.Time // of the next attempt
 }
 
 // A pageInHand is a batch some of whose records are not done.
 type pageInHand struct {
-	mem  *memory
-	left int
+	mem     *memory
+	records []Record
+	left    atomic.Int64
 }
+
+// record returns the record of j, alone.
+func (j *job) record() []Record { return j.page.records[j.index : j.index+1 : j.index+1] }
 
 // unlimited is the limit while the work goes on, and the ticket of no record.
 const unlimited = checkpoint.Ticket(math.MaxUint64)
 
 func newKeyed(r runner, o *EachOptions) *keyed {
+	nothing := new(lot)
 	k := &keyed{
 		runner: r, window: o.WindowBytes, last: map[string]*job{},
+		often: o.CheckpointInterval == 0 || o.CheckpointEvery > 0,
 		done: newCompletions(r.shard, CompletionOptions{
 			CheckpointInterval: o.CheckpointInterval, CheckpointEvery: o.CheckpointEvery,
 		}),
+		newest: nothing, oldest: nothing,
 		again: jobs{before: byTicket}, aside: jobs{before: byDue},
 		tokens: make(chan struct{}, o.Concurrency), over: make(chan struct{}), limit: unlimited,
 	}
@@ -91,17 +142,20 @@ func (k *keyed) run(ctx context.Context) error {
 	k.fail = fail
 	var wg sync.WaitGroup
 	for range cap(k.tokens) {
-		wg.Go(func() { k.work(ctx) })
+		w := &worker{keyed: k, at: k.newest}
+		wg.Go(func() { w.work(ctx) })
 	}
 	err := k.deal(ctx, dealing)
 	k.end(unlimited, err)
 	close(k.over)
 	if ctx.Err() == nil && errors.Is(err, ErrStopping) {
+		k.settle(0)
 		_ = k.done.Flush(ctx) // what is in hand may outlast ctx; tried again below
 	}
 	wg.Wait()
+	k.settle(0)
 	for _, p := range k.pages {
-		if p.left > 0 {
+		if p.left.Load() > 0 {
 			p.mem.release()
 		}
 	}
@@ -121,6 +175,7 @@ func (k *keyed) run(ctx context.Context) error {
 func (k *keyed) deal(ctx, dealing context.Context) error {
 	for {
 		var until time.Time
+		k.settle(0)
 		if k.done.unsettled() {
 			until = k.done.wakeAt()
 		}
@@ -136,6 +191,7 @@ func (k *keyed) deal(ctx, dealing context.Context) error {
 		case err != nil:
 			return err
 		case b == nil:
+			k.forget()
 			err = k.done.storeDue(ctx)
 		default:
 			err = k.admit(ctx, dealing, b)
@@ -152,12 +208,11 @@ func (k *keyed) admit(ctx, dealing context.Context, b *Batch) error {
 	if len(records) == 0 {
 		return nil
 	}
-	page := &pageInHand{mem: b.mem.retain(), left: len(records)}
-	k.mu.Lock()
-	k.pages = append(slices.DeleteFunc(k.pages, func(p *pageInHand) bool { return p.left == 0 }), page)
-	k.mu.Unlock()
-	for len(records) > 0 {
-		first, n, err := k.done.admit(records, k.window)
+	page := &pageInHand{mem: b.mem.retain(), records: records}
+	page.left.Store(int64(len(records)))
+	k.pages = append(slices.DeleteFunc(k.pages, func(p *pageInHand) bool { return p.left.Load() == 0 }), page)
+	for from := 0; from < len(records); {
+		first, n, err := k.done.admit(records[from:], k.window)
 		if err != nil {
 			return err
 		}
@@ -167,8 +222,8 @@ func (k *keyed) admit(ctx, dealing context.Context, b *Batch) error {
 			}
 			continue
 		}
-		k.add(records[:n], first, page)
-		records = records[n:]
+		k.add(page, records, from, n, first)
+		from += n
 	}
 	return nil
 }
@@ -179,28 +234,44 @@ func (k *keyed) await(ctx, dealing context.Context) error {
 	if err := k.shard.rest(dealing, k.done.wakeAt(), k.done.room); err != nil {
 		return err
 	}
+	k.settle(0)
 	return k.done.storeDue(ctx)
 }
 
-// add queues records that were admitted.
-func (k *keyed) add(records []Record, first checkpoint.Ticket, page *pageInHand) {
-	made := make([]job, len(records))
-	k.mu.Lock()
-	for i := range records {
-		j := &made[i]
-		*j = job{record: records[i : i+1 : i+1], ticket: first + checkpoint.Ticket(i), page: page}
-		if key := k.lane(&j.record[0]); key != "" {
-			before := k.last[key]
-			k.last[key] = j
-			if before != nil {
-				before.next = j
-				continue
+// add deals out n records of page, from one on, that were admitted.
+func (k *keyed) add(page *pageInHand, records []Record, from, n int, first checkpoint.Ticket) {
+	h := &lot{jobs: make([]job, n), first: first}
+	for i := range h.jobs {
+		j := &h.jobs[i]
+		j.page, j.index, j.ticket = page, from+i, first+checkpoint.Ticket(i)
+		key := k.lane(&records[from+i])
+		if key == "" {
+			continue
+		}
+		if before := k.last[key]; before != nil {
+			j.state.Store(jobWaiting)
+			if !before.next.CompareAndSwap(nil, j) {
+				j.state.Store(jobReady) // it is done
 			}
 		}
-		k.fresh = append(k.fresh, j)
+		k.last[key] = j
+	}
+	if k.dealt += n; k.dealt >= len(k.last) {
+		k.forget()
+	}
+	k.mu.Lock()
+	if k.limit == unlimited {
+		k.newest.next.Store(h)
+		k.newest = h
 	}
 	k.mu.Unlock()
 	k.tell()
+}
+
+// forget lets go of the keys of which nothing is in hand.
+func (k *keyed) forget() {
+	maps.DeleteFunc(k.last, func(_ string, j *job) bool { return j.state.Load() == jobDone })
+	k.dealt = 0
 }
 
 // lane returns what records that must not overtake each other share, empty if
@@ -221,146 +292,36 @@ func (k *keyed) tell() {
 	}
 }
 
-// work is a worker.
-func (k *keyed) work(ctx context.Context) {
-	var j *job
-	defer func() {
-		if j != nil { // the function called runtime.Goexit
-			k.end(j.ticket, ErrExited)
-		}
-	}()
+// settle looks how far all is done, when that many records more are, and reports
+// whether a position is due to be stored.
+func (k *keyed) settle(finished int) (due bool) {
+	k.settling.Lock()
+	h, n := k.oldest, k.settled
+	first := h.first + checkpoint.Ticket(n)
+	var last checkpoint.Ticket // one more than that
 	for {
-		if err := k.shard.alive(ctx); err != nil {
-			k.end(unlimited, err)
+		for n < len(h.jobs) && h.jobs[n].state.Load() == jobDone {
+			n++
 		}
-		next, due, more := k.take()
-		if next == nil {
-			if !k.idle(due) {
-				return
-			}
-			continue
+		last = h.first + checkpoint.Ticket(n)
+		next := h.next.Load()
+		if n < len(h.jobs) || next == nil {
+			break
 		}
-		if more {
-			k.tell()
-		}
-		j = next
-		if err := k.attempt(ctx, j); err != nil {
-			k.end(j.ticket, err)
-		}
-		j = nil
+		h, n = next, 0
 	}
-}
-
-// idle waits for news, or until due unless it is zero. False means that there is
-// nothing to come.
-func (k *keyed) idle(due time.Time) bool {
-	var timer <-chan time.Time
-	if !due.IsZero() {
-		t := time.NewTimer(time.Until(due))
-		defer t.Stop()
-		timer = t.C
-	}
-	select {
-	case <-k.tokens:
-	case <-timer:
-	case <-k.over:
-		return false
-	}
-	return true
-}
-
-// take returns the oldest job to begin and whether another worker should look, or
-// if there is none, when one that lies aside is due.
-func (k *keyed) take() (j *job, due time.Time, more bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.aside.list) > 0 && k.limit == unlimited {
-		due = k.aside.list[0].due
-		for now := time.Now(); len(k.aside.list) > 0 && !now.Before(due); {
-			heap.Push(&k.again, heap.Pop(&k.aside))
-			if len(k.aside.list) > 0 {
-				due = k.aside.list[0].due
-			}
-		}
-	}
-	from := &k.fresh
-	if len(k.again.list) > 0 && (len(k.fresh) == 0 || k.again.list[0].ticket < k.fresh[0].ticket) {
-		from = &k.again.list
-	}
-	if len(*from) == 0 || (*from)[0].ticket >= k.limit {
-		return nil, due, false
-	}
-	if j = (*from)[0]; from == &k.fresh {
-		k.fresh[0] = nil
-		k.fresh = k.fresh[1:]
-	} else {
-		heap.Pop(&k.again)
-	}
-	k.begun = max(k.begun, j.ticket+1)
-	return j, due, len(k.again.list)+len(k.fresh)+len(k.aside.list) > 0
-}
-
-// attempt makes one attempt at j. An error ends the handler.
-func (k *keyed) attempt(ctx context.Context, j *job) error {
-	var w work
-	if j.trial != nil {
-		w = *j.trial
-	} else {
-		w.records = j.record
-	}
-	v, pause, err := workDone, time.Duration(0), error(nil)
-	if j.trial != nil || !k.repeats(&j.record[0]) {
-		v, pause, err = k.try(ctx, &w)
-	}
-	switch v {
-	case workAgain:
-		k.putAside(j, w, pause)
-		return nil
-	case workDone:
-		k.finish(j)
-		if k.done.finish(j.ticket) {
-			k.tell() // who stores does not begin what this has freed
-			return k.done.storeDue(ctx)
-		}
-		return nil
-	case workSplit, workEnds:
-	}
-	return err
-}
-
-func (k *keyed) putAside(j *job, w work, pause time.Duration) {
-	j.trial, j.due = &w, time.Now().Add(pause)
-	k.mu.Lock()
-	heap.Push(&k.aside, j)
-	k.mu.Unlock()
-	k.tell()
-}
-
-// finish lets go of j and frees the next record of its key.
-func (k *keyed) finish(j *job) {
-	var free *memory
-	k.mu.Lock()
-	if key := k.lane(&j.record[0]); key != "" {
-		if j.next != nil {
-			heap.Push(&k.again, j.next)
-		} else {
-			delete(k.last, key)
-		}
-	}
-	if j.page.left--; j.page.left == 0 {
-		free = j.page.mem
-	}
-	k.mu.Unlock()
-	free.release()
+	k.oldest, k.settled = h, n
+	k.settling.Unlock()
+	return k.done.settle(first, last, finished)
 }
 
 // end says why the work ends, which is known from the record of a ticket. Of
 // what several workers know, what the oldest record ended with counts.
 func (k *keyed) end(ticket checkpoint.Ticket, err error) {
 	k.mu.Lock()
-	limit := checkpoint.Ticket(0)
-	if errors.Is(err, ErrStopping) {
-		limit = k.begun
+	limit := k.stopTaking()
+	if !errors.Is(err, ErrStopping) {
+		limit = 0
 	}
 	k.limit = min(k.limit, limit)
 	if k.err == nil || ticket < k.errAt {
@@ -368,6 +329,26 @@ func (k *keyed) end(ticket checkpoint.Ticket, err error) {
 	}
 	k.mu.Unlock()
 	k.fail(err)
+}
+
+// stopTaking has nothing taken from the lots any more, and returns one ticket
+// more than that of the newest that was. The caller has mu.
+func (k *keyed) stopTaking() checkpoint.Ticket {
+	k.settling.Lock()
+	h := k.oldest
+	k.settling.Unlock()
+	if k.limit != unlimited {
+		return k.limit
+	}
+	for ; h != nil; h = h.next.Load() {
+		if n := h.taken.Swap(allTaken); n < int64(len(h.jobs)) {
+			for later := h.next.Load(); later != nil; later = later.next.Load() {
+				later.taken.Store(allTaken)
+			}
+			return h.first + checkpoint.Ticket(n)
+		}
+	}
+	return unlimited - 1 // of all that there are
 }
 
 // jobs is a heap.
@@ -379,7 +360,7 @@ type jobs struct {
 func byTicket(a, b *job) bool { return a.ticket < b.ticket }
 
 func byDue(a, b *job) bool {
-	return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.ticket, b.ticket)) < 0
+	return cmp.Or(a.trial.due.Compare(b.trial.due), cmp.Compare(a.ticket, b.ticket)) < 0
 }
 
 func (q *jobs) Len() int           { return len(q.list) }
