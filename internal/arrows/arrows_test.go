@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -98,9 +99,23 @@ func parse(fset *token.FileSet, name, text string) (*source, error) {
 	return s, nil
 }
 
-// tree parses every Go file of the repository, nested modules included.
+// tree returns every Go file of the repository, nested modules included. The tests
+// share what was parsed once.
 func tree(t *testing.T) []*source {
 	t.Helper()
+	sources, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sources) < 10 {
+		t.Fatalf("found %d Go files: the root of the repository is not at %s", len(sources), root)
+	}
+	return sources
+}
+
+var parsed = sync.OnceValues(parseTree)
+
+func parseTree() ([]*source, error) {
 	var sources []*source
 	fset := token.NewFileSet()
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -133,13 +148,7 @@ func tree(t *testing.T) []*source {
 		sources = append(sources, s)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(sources) < 10 {
-		t.Fatalf("found %d Go files: the root of the repository is not at %s", len(sources), root)
-	}
-	return sources
+	return sources, err
 }
 
 func TestTreeKeepsTheRules(t *testing.T) {

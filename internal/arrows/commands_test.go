@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 )
 
 var (
@@ -76,6 +77,25 @@ func checkGoCommand(words, bases []string, has *inventory, add func(what, fix st
 		if !has.flag(program, name) {
 			add("uses the flag -"+name, "name a flag that "+path.Join(program)+" has")
 		}
+	}
+}
+
+// The package comment of a program shows how it is run.
+func TestPackageCommentsShowCommandsThatAreThere(t *testing.T) {
+	t.Parallel()
+	has, commands := takeInventory(t), 0
+	for _, s := range tree(t) {
+		if s.file.Doc == nil {
+			continue
+		}
+		text := s.file.Doc.Text()
+		commands += len(goCommand.FindAllString(text, -1))
+		checkCommands(text, s.dir, has, func(at int, what, fix string) {
+			t.Error(s.fault(s.file.Doc, fix, "line %d of the package comment %s", 1+strings.Count(text[:at], "\n"), what))
+		})
+	}
+	if commands < 10 {
+		t.Errorf("found %d commands, want those of the examples", commands)
 	}
 }
 
