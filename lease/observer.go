@@ -152,8 +152,11 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 			}
 			o.stirred = now
 			v.observeRate(now, r.Throughput)
-			if r.Moved != nil {
-				v.moved = r.Moved.At
+			if m := r.Moved; m != nil {
+				v.moved = m.At
+				if w := o.workers[m.From]; w != nil && !w.updated.After(m.At) { // it has told nothing of itself since
+					o.noteDead(w, r)
+				}
 			}
 			o.rows[r.Key] = v
 			o.noteMove(now, r.Owner, r.Leaving)
@@ -199,7 +202,15 @@ func (o *observer) noteDeath(v *rowView, r *Row) {
 		return
 	}
 	v.moved = m.At
-	if w := o.workers[m.From]; w != nil && m.Reason == ReasonExpired && m.From != o.me && m.From != r.Reader() {
+	if w := o.workers[m.From]; w != nil {
+		o.noteDead(w, r)
+	}
+}
+
+// noteDead suspects a worker, until it shows life, if a row says that its lease was
+// taken because it did not renew it.
+func (o *observer) noteDead(w *workerView, r *Row) {
+	if m := r.Moved; m.Reason == ReasonExpired && m.From != o.me && m.From != r.Reader() {
 		w.suspect = true
 	}
 }

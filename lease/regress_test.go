@@ -486,3 +486,30 @@ func TestChildOfAMergeWaitsForTheRowOfItsOtherParent(t *testing.T) {
 		}
 	})
 }
+
+// A worker that joins after another has died, and leads before the other's row is
+// old, gives it nothing: the rows of the leases that were taken from the dead say so.
+func TestNewLeaderGivesNothingToTheDeadFromBeforeItJoined(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(4))
+		defer f.end()
+		has := func(id string, leases int) {
+			until(time.Minute, func() bool { return f.counts()[id] >= leases })
+		}
+		f.start("a")
+		has("a", 4)
+		f.start("b")
+		has("b", 2)
+		f.crash(f.workers["b"])
+		has("a", 4)
+		f.start("c")
+		has("c", 2)
+		f.crash(f.workers["a"])
+		crashed := time.Now()
+		has("c", 4)
+		if took := time.Since(crashed); took > failover*3/2 {
+			t.Errorf("taken over after %v, want at most %v", took, failover*3/2)
+		}
+	})
+}
