@@ -197,21 +197,42 @@ func (e *Encoder) First() Record {
 // Encoder's memory and are valid until the next Truncate or Reset.
 func (e *Encoder) Records() iter.Seq2[int, Record] {
 	return func(yield func(int, Record) bool) {
-		n := 0
 		msg := e.buf[e.start:]
-		for at, raw := range rawRecords(msg) {
+		for n, i := 0, 0; i < len(msg); n++ {
 			var r Record
-			raw.set(&r, msg, at)
-			r.PartitionKey = e.pks.at(int(raw.pk))
-			if raw.hasEHK {
-				r.ExplicitHashKey = e.ehks.at(int(raw.ehk))
-			}
-			if !yield(n, r) {
+			if r, i = e.read(msg, i); i == 0 || !yield(n, r) {
 				return
 			}
-			n++
 		}
 	}
+}
+
+// read returns the record at msg[i] and where it ends, which is 0 if somebody has
+// changed it.
+func (e *Encoder) read(msg []byte, i int) (r Record, next int) {
+	pk, ehk, data, next := shortRecord(msg, i)
+	if next > 0 {
+		r.Data = msg[data:next:next]
+	} else {
+		_, size, end, f := nextField(msg, i)
+		at := place{end - int(size), end}
+		var raw rawRecord
+		if f != noFault {
+			return r, 0
+		}
+		if _, f = raw.parse(msg[:end], at.from); f != noFault {
+			return r, 0
+		}
+		raw.set(&r, msg, at)
+		if pk, ehk, next = int(raw.pk), -1, end; raw.hasEHK {
+			ehk = int(raw.ehk)
+		}
+	}
+	r.PartitionKey = e.pks.at(pk)
+	if ehk >= 0 {
+		r.ExplicitHashKey = e.ehks.at(ehk)
+	}
+	return r, next
 }
 
 // Truncate keeps the first n records and drops the rest, with the keys that
