@@ -359,3 +359,41 @@ func TestTakersShareManyStreams(t *testing.T) {
 		}
 	})
 }
+
+// By the rules of KCL 2.x there is neither a lock nor a row of a worker: the leases
+// tell who there is, and the view which of them is of this library.
+func TestViewByTheRulesOfKCL2(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newPhased(lease.NewMemoryStore(), phase2X)
+		f := newFleet(t, store, newStream(4))
+		f.steals = true
+		defer f.end()
+		f.start("a")
+		f.start("b")
+		time.Sleep(2 * time.Minute)
+		java, err := store.Row(t.Context(), shardID(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Write(t.Context(), lease.Write{Op: lease.Take, Seen: java, Owner: "java"}); err != nil {
+			t.Fatal(err)
+		}
+		viewer, err := lease.NewViewer(store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		view, err := viewer.Fleet(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range view.Workers {
+			got = append(got, fmt.Sprintf("%s library=%v leading=%v", w.ID, w.Library, w.Leading))
+		}
+		want := []string{"a library=true leading=false", "b library=true leading=false", "java library=false leading=false"}
+		if view.Leader != "" || !slices.Equal(got, want) {
+			t.Errorf("leader %q, workers %q, want none and %q", view.Leader, got, want)
+		}
+	})
+}

@@ -236,6 +236,7 @@ func (v *Viewer) workers(now time.Time, snap *Snapshot) []WorkerView {
 		}
 		w := worker(r.Reader())
 		w.Leases++
+		w.Library = w.Library || w.Updated.IsZero() && renewedBy(r, w.ID, nil)
 		if r.Throughput != nil {
 			w.Throughput += *r.Throughput
 		}
@@ -275,7 +276,7 @@ func (v *Viewer) shard(f *Fleet, r *Row, index map[string]Row, workers []Worker)
 	if s.Owner != "" {
 		s.Quiet = f.At.Sub(seen.since)
 	}
-	if !r.ReadTo.IsZero() && r.Run != "" && !r.Finished() && runOf(workers, s.Owner) == r.Run {
+	if !r.ReadTo.IsZero() && r.Run != "" && !r.Finished() && renewedBy(r, s.Owner, workers) {
 		s.Behind, s.BehindKnown = max(0, f.At.Sub(r.ReadTo)), true
 	}
 	s.State, s.Why = v.state(f, r, &s, unfinishedParents(r, index))
@@ -328,6 +329,16 @@ func unfinishedParents(r *Row, index map[string]Row) []string {
 		}
 	}
 	return out
+}
+
+// renewedBy reports whether it was this worker, of this library, that renewed the row
+// last: its present run if it tells that in a row of its own, which it has not by the
+// rules of KCL 2.x.
+func renewedBy(r *Row, id string, workers []Worker) bool {
+	if run := runOf(workers, id); run != "" {
+		return run == r.Run
+	}
+	return r.Run != "" && sameOwner(r.Run, newRun(id, time.Unix(0, 0)))
 }
 
 // runOf returns the run that a worker's row tells, empty if none.

@@ -19,8 +19,19 @@ import (
 // exact compares attribute values.
 var exact = cmp.Exporter(func(reflect.Type) bool { return true })
 
+// An attribute that nobody knows yet, with a value of every kind.
+const attrFuture = "future"
+
+var future = &types.AttributeValueMemberM{Value: item{
+	"s": str(""), "n": num(-1), "b": &types.AttributeValueMemberB{Value: []byte{0, 255}}, "y": &types.AttributeValueMemberBOOL{Value: true},
+	"z": &types.AttributeValueMemberNULL{Value: true}, "l": &types.AttributeValueMemberL{Value: []types.AttributeValue{num(1), str("x")}},
+	"ss": &types.AttributeValueMemberSS{Value: []string{"a"}}, "ns": &types.AttributeValueMemberNS{Value: []string{"1"}},
+	"bs": &types.AttributeValueMemberBS{Value: [][]byte{{1}}},
+}}
+
 // Every row of every table that was captured from real workers is understood, and
-// written as it is but for what the write says.
+// written as it is but for what the write says. What a later KCL may add to any of
+// them stays.
 func TestCapturedRowsComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{
@@ -41,6 +52,7 @@ func TestCapturedRowsComeBackAsTheyWere(t *testing.T) {
 			want := make(map[string]item)
 			for _, it := range readItems(t, file) {
 				key, _ := text(it, attrKey)
+				it[attrFuture] = future
 				want[key] = it
 				if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &s.table, Item: it}); err != nil {
 					t.Fatal(err)
@@ -91,6 +103,7 @@ func writeAll(t *testing.T, s *Store, want map[string]item) {
 
 		// A row made anew is the same but for what Create resets.
 		made := encodeRow(r)
+		made[attrFuture] = future
 		made[attrCounter] = want[r.Key][attrCounter]
 		if _, typed := want[r.Key][attrType]; !typed {
 			delete(made, attrType) // the KCL before 3.5 gives none
@@ -144,7 +157,9 @@ func restore(t *testing.T, client *dynamodb.Client, file string) {
 			t.Fatal(err)
 		}
 		for _, raw := range table.Items {
-			if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table.TableName, Item: readItem(raw)}); err != nil {
+			it := readItem(raw)
+			it[attrFuture] = future
+			if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table.TableName, Item: it}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -198,6 +213,27 @@ func TestCapturedApplicationsAreJoined(t *testing.T) {
 			}
 			if got, err := s.lockIn(t.Context(), s.legacyState()); err != nil || got != next {
 				t.Errorf("the lock where the KCL looks is %+v, %v", got, err)
+			}
+			for _, w := range snap.Workers {
+				if err := s.PutWorker(t.Context(), w); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, r := range snap.Rows {
+				if _, err := s.Write(t.Context(), lease.Write{Op: lease.Renew, Seen: r}); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, p := range []place{s.leases(), s.legacyState(), s.legacyWorkers()} {
+				if err := s.scanAll(t.Context(), p.table, true, func(it item) {
+					id, _ := text(it, p.key)
+					made := p == s.leases() && s.layout.layout == layoutPending && !slices.ContainsFunc(snap.Rows, func(r lease.Row) bool { return r.Key == id })
+					if diff := cmp.Diff(types.AttributeValue(future), it[attrFuture], exact); diff != "" && !made {
+						t.Errorf("%s of %s: %s", id, p.table, diff)
+					}
+				}); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
