@@ -89,6 +89,51 @@ func TestFanOutDeliversEverythingOnce(t *testing.T) {
 	})
 }
 
+// A connection that is cut, or cannot be made for some seconds, is made again, and
+// nobody polls for that; one that cannot for long is given up for polling.
+func TestNetworkErrorIsNoReasonToPoll(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		fault kinesistest.Fault
+		polls bool
+	}{
+		"refused once":  {kinesistest.Fault{Lose: kinesistest.LoseRequest, Times: 3}, false},
+		"answer lost":   {kinesistest.Fault{Lose: kinesistest.LoseResponse, Times: 3}, false},
+		"cut at once":   {kinesistest.Fault{Subscription: kinesistest.Breakage{Kind: kinesistest.BreakCut}, Times: 3}, false},
+		"refused long":  {kinesistest.Fault{Lose: kinesistest.LoseRequest}, true},
+		"cut each time": {kinesistest.Fault{Subscription: kinesistest.Breakage{Kind: kinesistest.BreakCut}}, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3)
+				var s switches
+				stop := w.run(w.worker("w1", fanOut, s.option), w.handler("w1"))
+				w.subscribed(3)
+				time.Sleep(10 * time.Second)
+				before := len(s.ways())
+				polls := w.calls("GetRecords")
+				tt.fault.Operation = "SubscribeToShard"
+				heal := w.srv.Inject(tt.fault)
+				time.Sleep(6 * time.Minute) // each is subscribed to anew
+				heal()
+				w.puts(60)
+				w.settle(time.Minute)
+				if polled := polls.Load() > 0 || len(s.ways()) > before; polled != tt.polls {
+					t.Errorf("%d polls, ways %v, want some: %v", polls.Load(), s.ways()[before:], tt.polls)
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				if n := w.repeated(); n > 0 {
+					t.Errorf("%d records delivered twice", n)
+				}
+			})
+		})
+	}
+}
+
 // What breaks a subscription loses and repeats nothing (KCL PR#562, PR#596).
 func TestFanOutHealsItself(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"github.com/kinesis-go/kinesis/checkpoint"
 	"github.com/kinesis-go/kinesis/internal/pace"
 	"github.com/kinesis-go/kinesis/lease"
@@ -13,8 +15,8 @@ import (
 
 const (
 	// fanOutPatience is how long a shard is read by nothing while its
-	// subscription is refused, before it is polled instead. A subscription that
-	// another worker had ends within 5 s.
+	// subscription is refused or breaks off at once, before it is polled instead.
+	// A subscription that another worker had ends within 5 s.
 	fanOutPatience = 8 * time.Second
 
 	// subscriptionGap is how long after a subscription began the service refuses
@@ -226,7 +228,7 @@ func (r *retriever) refused(err error) {
 	if r.down.IsZero() {
 		r.down = now
 	}
-	passes := isThrottle(err) || isCode(err, "ResourceInUseException", "InternalFailure", "InternalFailureException", "ServiceUnavailable")
+	passes := unreachable(err) || isThrottle(err) || isCode(err, "ResourceInUseException", "InternalFailure", "InternalFailureException", "ServiceUnavailable")
 	if r.way == Polling || !passes || now.Sub(r.down) >= fanOutPatience {
 		r.poll(err, r.pollFor())
 		return
@@ -249,9 +251,22 @@ func (r *retriever) broke(err error) {
 	}
 	r.short++
 	r.readFailed(err, r.short)
-	if served == 0 || r.short >= shortLives {
+	if r.down.IsZero() {
+		r.down = r.opened
+	}
+	vain := served == 0 && (r.way == Polling || !unreachable(err) || time.Since(r.down) >= fanOutPatience)
+	if vain || r.short >= shortLives {
 		r.poll(err, r.pollFor())
 	}
+}
+
+// unreachable reports whether err says nothing about the service, only about the
+// way there: a connection that could not be made or was cut, as when a server
+// behind it is replaced. Another attempt may find another way. Who has waited for
+// an answer in vain has lost enough time with that.
+func unreachable(err error) bool {
+	var api smithy.APIError
+	return !errors.As(err, &api) && !errors.Is(err, errNoAnswer) && !errors.Is(err, errSilent)
 }
 
 // pollFor returns how long to poll before fan-out is tried again.
