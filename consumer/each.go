@@ -55,7 +55,10 @@ type EachOptions struct {
 	// [Events.Skipped] is told. It is the memory for one shard, 64 bytes per id, so
 	// 1 MiB reaches 16,384 records with an id back; records without one are always
 	// handled. A repetition further behind, or in another shard after a split or
-	// merge, is not noticed. 64 bytes to 1 GiB; 0, the default, remembers none.
+	// merge, is not noticed: a child shard begins with an empty window, since the
+	// worker that reads it need not be the one that read its parents. A producer that
+	// puts a record again does so within seconds, so a reshard just then is what lets
+	// one through. 64 bytes to 1 GiB; 0, the default, remembers none.
 	DedupeBytes int64
 
 	// DedupeStore keeps what is remembered for the next worker of the shard, saved

@@ -48,7 +48,7 @@ type keyed struct {
 	pages []*pageInHand
 
 	// What lies in the queues below, for who looks without mu.
-	agains, asides atomic.Int64
+	freed, asides atomic.Int64
 
 	mu     sync.Mutex // guards what follows
 	newest *lot

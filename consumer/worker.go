@@ -77,7 +77,7 @@ func (w *worker) idle(due time.Time) bool {
 // take returns the oldest job to begin and whether another worker should look, or
 // if there is none, when one that lies aside is due.
 func (w *worker) take() (j *job, due time.Time, more bool) {
-	if w.agains.Load() > 0 || w.look && w.asides.Load() > 0 {
+	if w.freed.Load() > 0 || w.look && w.asides.Load() > 0 {
 		w.look = false
 		if j, _, more := w.takeAgain(); j != nil {
 			return j, time.Time{}, more
@@ -104,7 +104,7 @@ func (w *worker) take() (j *job, due time.Time, more bool) {
 
 // takeAgain is take for what was passed over or lay aside.
 func (k *keyed) takeAgain() (j *job, due time.Time, more bool) {
-	if k.agains.Load() == 0 && k.asides.Load() == 0 {
+	if k.freed.Load() == 0 && k.asides.Load() == 0 {
 		return nil, due, false
 	}
 	k.mu.Lock()
@@ -122,7 +122,7 @@ func (k *keyed) takeAgain() (j *job, due time.Time, more bool) {
 		j, _ = heap.Pop(&k.again).(*job)
 		due = time.Time{}
 	}
-	k.agains.Store(int64(len(k.again.list)))
+	k.freed.Store(int64(len(k.again.list)))
 	k.asides.Store(int64(len(k.aside.list)))
 	return j, due, j != nil
 }
@@ -168,7 +168,7 @@ func (w *worker) finish(ctx context.Context, j *job) error {
 	if next := j.next.Swap(closed); next != nil && !next.state.CompareAndSwap(jobWaiting, jobReady) {
 		w.mu.Lock()
 		heap.Push(&w.again, next)
-		w.agains.Store(int64(len(w.again.list)))
+		w.freed.Store(int64(len(w.again.list)))
 		w.mu.Unlock()
 	}
 	if page.left.Add(-1) == 0 {
