@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
+	"github.com/kinesis-go/kinesis/aggregation"
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 	"github.com/kinesis-go/kinesis/kinesistest"
 	"github.com/kinesis-go/kinesis/producer"
@@ -209,14 +210,16 @@ func putParallel(b *testing.B, p *producer.Producer, ks []string, n int) {
 // in the same run and taken off.
 //
 // What is left is mostly memory: a Put among a thousand shards finds nothing that
-// it needs in the core's caches. So the same run measures what it takes to go
-// the same way and do nothing there (see trip), and the same work with fewer
+// it needs in the core's caches. So the same run measures what that consists of:
+// going the same way and doing nothing there (see tripTime), reading the clock, and
+// packing in memory that is at hand. The rest is locks, the share of the budget, and the
+// second way, from the stage to the parcel. It also measures the same work with fewer
 // shards, whose calls no gate holds, since a shard has one under way: there the
 // results are counted too.
 //
-// On two cores of an EPYC that others kept busy, beyond 330 ns for the MD5s: 300
-// to 400 ns a record with one shard and 720 to 950 with a thousand, where the trip takes
-// 240 to 330 and the clock, read once per Put, 40. Without a stage (see stage)
+// On two cores of an EPYC that others kept busy, beyond 340 ns for the MD5s: 300
+// to 480 ns a record with one shard and 720 to 950 with a thousand, of which the
+// trip takes 240 to 330, the clock 35 and packing 90. Without a stage (see stage)
 // a thousand shards took 1,060 to 1,380 in the same hour.
 func BenchmarkPutToSeal(b *testing.B) {
 	for _, shards := range []int{1, 10, 100, 1000} {
@@ -255,12 +258,14 @@ func benchmarkPutToSeal(b *testing.B, shards int) {
 	flush(b, p) // the shards are known from here on
 	round()     // and buffers have grown
 	runtime.GC()
-	var used, digests, trips time.Duration
+	var used, digests, trips, clock, packs time.Duration
 	n := 0.0
 	for b.Loop() {
 		used += round()
 		digests += digestTime(ks, g.bytes/g.have)
 		trips += tripTime(shards, records, perAggregate)
+		clock += clockTime(records)
+		packs += packTime(b, ks, perAggregate)
 		n += records
 	}
 	if err := p.Close(context.Background()); err != nil {
@@ -271,6 +276,9 @@ func benchmarkPutToSeal(b *testing.B, shards int) {
 	b.ReportMetric(float64(digests)/n, "md5-ns/record")
 	b.ReportMetric(float64(trips)/n, "trip-ns/record")
 	b.ReportMetric(float64(used-digests)/n, "beyond-md5-ns/record")
+	b.ReportMetric(float64(clock)/n, "clock-ns/record")
+	b.ReportMetric(float64(packs)/n, "pack-ns/record")
+	b.ReportMetric(float64(used-digests-trips-clock-packs)/n, "rest-ns/record")
 }
 
 func flush(b *testing.B, p *producer.Producer) {
@@ -355,6 +363,34 @@ func digestTime(ks []string, aggregateBytes int) time.Duration {
 		if aggregate[0] += byte(h.Lo); i%perAggregate == 0 {
 			d := md5.Sum(aggregate)
 			aggregate[1] = d[0]
+		}
+	}
+	return processTime() - before
+}
+
+// clockTime measures reading the clock for so many records, as Put does to know
+// when each expires.
+func clockTime(records int) time.Duration {
+	start, before := time.Now(), processTime()
+	var sum time.Duration
+	for range records {
+		sum += time.Since(start)
+	}
+	runtime.KeepAlive(sum)
+	return processTime() - before
+}
+
+// packTime measures packing records of 100 bytes into one aggregate after
+// another, which does not leave the caches.
+func packTime(b *testing.B, ks []string, perAggregate int) time.Duration {
+	enc, data := aggregation.NewEncoder(51_200), make([]byte, 100)
+	before := processTime()
+	for _, key := range ks {
+		if enc.Len() == perAggregate {
+			enc.Reset()
+		}
+		if err := enc.Append(aggregation.Record{PartitionKey: key, Data: data}); err != nil {
+			b.Fatal(err)
 		}
 	}
 	return processTime() - before
