@@ -17,8 +17,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/schemas"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/encoding/cbor"
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // message returns a message with headers of text, name and value in turns.
@@ -244,4 +246,35 @@ func TestDamagedCBOR(t *testing.T) {
 		}
 		_, _ = checkCBOR(t, string(b))
 	}
+}
+
+// What is written in CBOR is what the SDK's own reader of CBOR finds.
+func FuzzCBORRequests(f *testing.F) {
+	f.Add([]byte("hello"), "user-7", "340282366920938463463374607431768211455", "clicks", int32(10_000))
+	f.Add([]byte{}, "", "\xff\x00é", "\xed\xa0\x80", int32(-1))
+	f.Add(make([]byte, 300), strings.Repeat("k", 256), strings.Repeat("é", 40), strings.Repeat("s", 70_000), int32(24))
+	f.Fuzz(func(t *testing.T, data []byte, key, hash, stream string, limit int32) {
+		text := func(s string) cbor.String { return cbor.String(string([]rune(s))) } // U+FFFD for each byte that is not UTF-8
+		put := appendPutRecordsCBOR(nil, &kinesis.PutRecordsInput{StreamName: &stream, Records: []types.PutRecordsRequestEntry{
+			{Data: data, PartitionKey: &key, ExplicitHashKey: &hash}, {Data: data, PartitionKey: &key},
+		}})
+		record := cbor.Map{"Data": cbor.Slice(data), "PartitionKey": text(key), "ExplicitHashKey": text(hash)}
+		other := cbor.Map{"Data": cbor.Slice(data), "PartitionKey": text(key)}
+		if data == nil {
+			delete(record, "Data")
+			delete(other, "Data")
+		}
+		want := cbor.Map{"StreamName": text(stream), "Records": cbor.List{record, other}}
+		if got, err := cbor.Decode(put); err != nil || !cmp.Equal(cbor.Value(want), got, cmpopts.EquateEmpty()) {
+			t.Errorf("PutRecords: %v\n%s", err, cmp.Diff(cbor.Value(want), got, cmpopts.EquateEmpty()))
+		}
+		get := appendGetRecordsCBOR(nil, &kinesis.GetRecordsInput{ShardIterator: &key, StreamARN: &stream, Limit: &limit})
+		want = cbor.Map{"ShardIterator": text(key), "StreamARN": text(stream), "Limit": cbor.Uint(limit)}
+		if limit < 0 {
+			want["Limit"] = cbor.NegInt(-int64(limit))
+		}
+		if got, err := cbor.Decode(get); err != nil || !cmp.Equal(cbor.Value(want), got) {
+			t.Errorf("GetRecords: %v\n%s", err, cmp.Diff(cbor.Value(want), got))
+		}
+	})
 }
