@@ -72,11 +72,10 @@ func (l *lane) drain(pr *Producer) {
 }
 
 // restage fits the stage to the open parcel; mu is held, and nothing is staged.
-// A parcel with one record has none, and may never need one. Nor does an only
-// lane, whose parcel stays in the caches.
+// A parcel with one record has none, and may never need one.
 func (l *lane) restage(pr *Producer) {
 	p := l.open
-	if p == nil || len(p.entries) < 2 || len(pr.routes.Load().lanes) < 2 {
+	if p == nil || len(p.entries) < 2 {
 		if l.stage != nil {
 			pr.stages.Put(l.stage)
 			l.staging = staging{}

@@ -16,16 +16,14 @@ import (
 	"github.com/kinesis-go/kinesis/internal/shardmap"
 )
 
-// packed puts records into the first of a table's lanes and returns what its
-// parcels hold. Lanes have a stage if there are two of them.
-func packed(t interface{ Fatalf(string, ...any) }, lanes int, opts Options, records []aggregation.Record) (parcels [][]string) {
-	pr := &Producer{opts: opts, start: time.Now(), small: min(smallData, opts.AggregationMaxBytes/3), budget: budget.New(1 << 30)}
+// packed puts records into a lane and returns what its parcels hold. Records of
+// more than so many bytes are not staged.
+func packed(t interface{ Fatalf(string, ...any) }, small int, opts Options, records []aggregation.Record) (parcels [][]string) {
+	pr := &Producer{opts: opts, start: time.Now(), small: small, budget: budget.New(1 << 30)}
 	rt := &routes{facts: facts{maxRecord: defaultRecordBytes}}
-	for range lanes {
-		rt.lanes = append(rt.lanes, pr.newLane(shardLane, shardmap.Shard{Range: shardmap.FullRange}, rt.facts))
-	}
+	l := pr.newLane(shardLane, shardmap.Shard{Range: shardmap.FullRange}, rt.facts)
+	rt.lanes = []*lane{l}
 	pr.routes.Store(rt)
-	l := rt.lanes[0]
 	cost, staged := int64(0), 0
 	for i := range records {
 		r := &records[i]
@@ -40,8 +38,8 @@ func packed(t interface{ Fatalf(string, ...any) }, lanes int, opts Options, reco
 	if l.stage != nil {
 		t.Fatalf("a lane without a parcel keeps its stage")
 	}
-	if lanes > 1 != (staged > 0) && opts.AggregationMaxRecords > 3 && len(records) > 100 {
-		t.Fatalf("%d records were staged among %d lanes", staged, lanes)
+	if small >= 0 != (staged > 0) && opts.AggregationMaxRecords > 3 && len(records) > 100 {
+		t.Fatalf("%d records were staged, of up to %d bytes", staged, small)
 	}
 	for _, q := range l.queue {
 		var in []string
@@ -87,7 +85,7 @@ func TestAStageDoesNotChangeWhatParcelsHold(t *testing.T) {
 		if odd == 1 || opts.AggregationMaxBytes < 5000 || size > 100 || keyBytes > 100 {
 			records = records[:min(len(records), 100)] // maybe nothing is staged
 		}
-		if diff := cmp.Diff(packed(rt, 1, opts, records), packed(rt, 2, opts, records)); diff != "" {
+		if diff := cmp.Diff(packed(rt, -1, opts, records), packed(rt, min(smallData, opts.AggregationMaxBytes/3), opts, records)); diff != "" {
 			rt.Fatalf("parcels without a stage and with one (-without +with):\n%s", diff)
 		}
 	})
