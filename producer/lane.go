@@ -93,6 +93,7 @@ type backlog struct {
 	records    pace.Bucket
 	wake       instant // when the flusher looks again
 	index      int     // in Producer.heap; -1 if not there
+	gone       bool    // the stream was deleted: another shard may have this one's name
 }
 
 // put adds a record, if the lane is open. It reports the lane's state and

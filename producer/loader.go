@@ -97,7 +97,12 @@ func (p *Producer) loaded(l loaded, now instant) {
 	old := p.routes.Load()
 	log := p.opts.Logger.With("producer", p.opts.ProducerID)
 	shards := old.shards
+	var notFound *types.ResourceNotFoundException
 	if p.mapFailed = l.err != nil; p.mapFailed {
+		if errors.As(l.err, &notFound) {
+			shards = nil
+			p.disown(old)
+		}
 		p.loads++
 		p.loadAt = min(p.loadAt, now.after(p.loadDelay()))
 		log.Warn("producer: shard map not loaded", "failures", p.loads, "again_in", time.Duration(p.loadAt-now), "error", l.err)
@@ -129,6 +134,11 @@ func (p *Producer) loaded(l loaded, now instant) {
 	if p.reload {
 		p.refresh(now)
 	}
+	p.announce()
+}
+
+// announce wakes those that have waited for a look at the stream.
+func (p *Producer) announce() {
 	for _, l := range p.routes.Load().lanes {
 		if l.kind == waitLane {
 			p.poke(l) // it may go, if the map has failed
@@ -187,10 +197,18 @@ func (p *Producer) settleLimbo(now instant) (wrong bool) {
 func (p *Producer) dropMap(now instant) {
 	if old := p.routes.Load(); old.shards != nil {
 		p.mapFailed = false
-		clear(p.known)
+		p.disown(old)
 		p.reroute(p.newRoutes(old.facts, nil, old), now)
 	}
 	p.refresh(now)
+}
+
+// disown forgets where shards lie, because their stream is not there any more.
+func (p *Producer) disown(rt *routes) {
+	clear(p.known)
+	for _, l := range rt.lanes {
+		l.gone = true
+	}
 }
 
 // complain logs that the stream could not be described; a missing permission

@@ -387,6 +387,86 @@ func TestStreamIsRecreated(t *testing.T) {
 	})
 }
 
+// A request that was under way when the stream turned out to be gone arrives in
+// the next one of that name, on a shard that is called like the one it was meant
+// for and holds less.
+func TestRequestOutlivesItsStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		w.sendMany(100)
+		if err := w.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.put, w.results = nil, map[string][]producer.Result{}
+		slow := w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Delay: time.Second})
+		meant, next := shardmap.Split(2)[0], shardmap.Split(5)[0]
+		for i := 0; len(w.put) < 20; i++ {
+			key := fmt.Sprint("key-", i)
+			if hash := hashOf(key); meant.Contains(hash) && (len(w.put) > 0 || next.Contains(hash)) {
+				if err := w.send(key, fmt.Sprint("late ", i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		time.Sleep(500 * time.Millisecond) // it is under way
+		slow()
+		if _, err := w.client.DeleteStream(t.Context(), &kinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Put(t.Context(), producer.Record{PartitionKey: "k"}); err == nil {
+			t.Error("Put into a deleted stream succeeded")
+		}
+		w.createStream(5)
+		w.close()
+		found := w.stored()
+		for _, data := range w.put {
+			visible := 0
+			for _, at := range found[data] {
+				if !at.hidden {
+					visible++
+				}
+			}
+			if r := w.results[data]; len(r) != 1 || r[0].Outcome != producer.Stored || visible != 1 {
+				t.Errorf("%s: results %+v, found %v", data, r, found[data])
+			}
+		}
+		if n := w.Stats().Misplaced; n != 1 {
+			t.Errorf("%d aggregates were misplaced, want the one that was under way", n)
+		}
+	})
+}
+
+// A look at the stream tells that it is gone as well as a put does.
+func TestStreamIsFoundDeletedByALook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, func(o *producer.Options) { o.RefreshInterval = time.Minute })
+		w.sendMany(10)
+		if err := w.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		refuse := w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Error: kinesistest.Throttled})
+		if _, err := w.client.DeleteStream(t.Context(), &kinesis.DeleteStreamInput{StreamName: aws.String(stream)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.send("late", "late"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n := w.Stats().Shards; n != 0 {
+			t.Errorf("the producer knows %d shards of a stream that is gone", n)
+		}
+		w.createStream(5)
+		refuse()
+		w.close()
+		if r := w.results["late"]; len(r) != 1 || r[0].Outcome != producer.Stored {
+			t.Errorf("results %+v", r)
+		}
+	})
+}
+
 // When a stream is back after a long time its shards are looked up at once,
 // however long the listing had failed.
 func TestStreamIsBackAfterLong(t *testing.T) {

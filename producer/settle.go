@@ -222,10 +222,12 @@ const patience = 2 * time.Second
 // wherever it landed. An aggregate does if every record in it belongs to the
 // shard it landed on, because readers drop it whole otherwise; then all its
 // records are sent again. A parcel that landed elsewhere than predicted waits
-// for a new map before that, to be judged and sent again by the right one.
+// for a new map before that, to be judged and sent again by the right one; and so
+// does one that was under way when the stream turned out to have been deleted, as
+// the shard it landed on may be one of the next stream, of the same name.
 func (p *Producer) judge(q *parcel, at landing, sent, now instant) {
 	l := q.lane
-	surprise := l.kind == shardLane && at.shard != l.shard.ID && at.shard != ""
+	surprise := l.kind == shardLane && (at.shard != l.shard.ID || l.gone) && at.shard != ""
 	newer := sent >= p.loadStart // than the map
 	if surprise && newer {
 		p.refresh(now)
