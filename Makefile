@@ -107,11 +107,11 @@ contract: ## What AWS's services do, asked of ENDPOINT, with a table of answers;
 
 interop: ## Beside the KCL and the KPL, and the contract suite against an emulator; needs a JDK, mvn, python3
 	cd interop && GOWORK=off go vet -tags java ./...
-	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 15m -parallel 3
+	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 15m
 	interop/run ministack
 
 interop-full: ## All of that, into docs/interop.md; needs npm and cargo too, and an hour
-	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -parallel 4 -full -report ../../docs/interop.md
+	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -at-once 5 -full -report ../../docs/interop.md
 	interop/run all
 
 vulncheck: ## Known vulnerabilities in what we import; asks vuln.go.dev

@@ -25,6 +25,7 @@ import (
 
 var (
 	full   = flag.Bool("full", false, "every scenario, not only the short ones")
+	atOnce = flag.Int("at-once", 3, "`number` of scenarios that run at a time")
 	report = flag.String("report", "", "Markdown `file` to end with the table and the figures, behind its marker")
 )
 

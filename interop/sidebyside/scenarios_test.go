@@ -4,6 +4,7 @@ package sidebyside
 
 import (
 	"regexp"
+	"sync"
 	"testing"
 )
 
@@ -20,21 +21,28 @@ type scenario struct {
 	row row
 }
 
-// TestScenarios runs all of them, or without -full the core, a few at a time.
+// TestScenarios runs all of them, or without -full the core, a few at a time and in
+// their order: t.Parallel would begin the longest whenever it likes.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
+	var running sync.WaitGroup
+	defer running.Wait()
+	slots := make(chan struct{}, *atOnce)
 	for i, s := range scenarios {
 		if !s.core && !*full {
 			continue
 		}
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			s.row = row{scenario: s.name, order: i, verdict: "FAILED"}
-			defer func() { results.add(s.row) }()
-			s.run(t, &s)
-			if !t.Failed() {
-				s.row.verdict = ""
-			}
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			t.Run(s.name, func(t *testing.T) {
+				s.row = row{scenario: s.name, order: i, verdict: "FAILED"}
+				defer func() { results.add(s.row) }()
+				s.run(t, &s)
+				if !t.Failed() {
+					s.row.verdict = ""
+				}
+			})
 		})
 	}
 }
