@@ -129,6 +129,7 @@ type row struct {
 	in              int // records acknowledged
 	stored          int // that stand in the streams for their readers
 	delivered       int
+	strays          int // delivered though they stand in aggregates that are to be dropped
 	repeated, lost  int
 	seconds         float64
 	verdict         string
@@ -174,15 +175,15 @@ func (r *collection) print() error {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nscenario\tparts\tin\tstored\tdelivered\trepeated\tlost\tseconds\t")
+	fmt.Fprintln(w, "\nscenario\tparts\tin\tstored\tdelivered\tstrays\trepeated\tlost\tseconds\t")
 	for _, l := range r.rows {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.0f\t%s\n", l.scenario, l.parts, l.in, l.stored, l.delivered, l.repeated, l.lost, l.seconds, l.verdict)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f\t%s\n", l.scenario, l.parts, l.in, l.stored, l.delivered, l.strays, l.repeated, l.lost, l.seconds, l.verdict)
 	}
 	if len(r.figures) > 0 {
-		fmt.Fprintln(w, "\nfigure\tof\tmeasured\t\t\t\t\t\t")
+		fmt.Fprintln(w, "\nfigure\tof\tmeasured\t\t\t\t\t\t\t")
 	}
 	for _, f := range r.figures {
-		fmt.Fprintf(w, "%s\t%s\t%s\t\t\t\t\t\t\n", f.what, f.who, f.value)
+		fmt.Fprintf(w, "%s\t%s\t%s\t\t\t\t\t\t\t\n", f.what, f.who, f.value)
 	}
 	if err := w.Flush(); err != nil || *report == "" {
 		return err
@@ -203,9 +204,9 @@ func (r *collection) print() error {
 
 func (r *collection) markdown(w io.Writer) {
 	fmt.Fprintf(w, "\nRun on %s, %d cores, %s.\n\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version())
-	fmt.Fprintln(w, "| scenario | parts | in | stored | delivered | repeated | lost | seconds |\n|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(w, "| scenario | parts | in | stored | delivered | strays | repeated | lost | seconds |\n|---|---|---|---|---|---|---|---|---|")
 	for _, l := range r.rows {
-		fmt.Fprintf(w, "| %s | %s | %d | %d | %d | %d | %d | %.0f |\n", l.scenario, l.parts, l.in, l.stored, l.delivered, l.repeated, l.lost, l.seconds)
+		fmt.Fprintf(w, "| %s | %s | %d | %d | %d | %d | %d | %d | %.0f |\n", l.scenario, l.parts, l.in, l.stored, l.delivered, l.strays, l.repeated, l.lost, l.seconds)
 	}
 	fmt.Fprintln(w, "\n| figure | of | measured |\n|---|---|---|")
 	for _, f := range r.figures {

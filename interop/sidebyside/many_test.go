@@ -92,7 +92,7 @@ func (w *world) comeAndGo() {
 	w.begunShards(8)
 	refunds.end()
 	left := map[position]string{}
-	w.handedOut("refunds", left)
+	w.handedOut("refunds", left, map[position]string{})
 	w.delivered("all of refunds", left, joins)
 	begun = time.Now()
 	w.named("orders", "returns")

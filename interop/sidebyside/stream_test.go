@@ -108,12 +108,12 @@ func (w *world) drain(within time.Duration) {
 	for _, f := range w.flows {
 		f.end()
 	}
-	stored := map[position]string{}
+	stored, misled := map[position]string{}, map[position]string{}
 	for _, stream := range w.streams {
-		w.handedOut(stream, stored)
+		w.handedOut(stream, stored, misled)
 	}
 	w.mu.Lock()
-	w.stored = stored
+	w.stored, w.misled = stored, misled
 	w.mu.Unlock()
 	w.delivered("everything", maps.Clone(stored), within)
 }
@@ -132,10 +132,10 @@ func (w *world) delivered(what string, missing map[position]string, within time.
 	})
 }
 
-// handedOut adds what a stream holds for its readers, record by record. They hand
-// out nothing of an aggregate that has a record of another shard: the KPL and ours
-// put those again when a reshard has misled them.
-func (w *world) handedOut(stream string, all map[position]string) {
+// handedOut adds what a stream holds for its readers, record by record, and what
+// they are to drop: all of an aggregate that has a record of another shard. The KPL
+// and ours put those again when a reshard has misled them.
+func (w *world) handedOut(stream string, all, misled map[position]string) {
 	w.t.Helper()
 	w.eachRecord(stream, func(s *types.Shard, r *types.Record) {
 		at := position{w.label(stream, *s.ShardId), *r.SequenceNumber, 0}
@@ -152,10 +152,13 @@ func (w *world) handedOut(stream string, all map[position]string) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
+		to := all
+		if !inside {
+			to = misled
+		}
 		for sub, u := range agg.Records() {
-			if at.sub = int64(sub); inside {
-				all[at] = id(u.Data)
-			}
+			at.sub = int64(sub)
+			to[at] = id(u.Data)
 		}
 	})
 }

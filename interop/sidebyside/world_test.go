@@ -52,6 +52,7 @@ type world struct {
 	seen     map[string]bool     // ids delivered
 	got      map[position]int    // deliveries
 	stored   map[position]string // ids of what readers are to get, known when nothing is put any more
+	misled   map[position]string // and of what stands in aggregates that they are to drop
 	badRows  map[string]string
 	stalls   []stall
 	pending  map[string]time.Time // shard being handed over, since
