@@ -111,7 +111,7 @@ interop: ## Beside the KCL and the KPL, and the contract suite against an emulat
 	interop/run ministack
 
 interop-full: ## All of that, into docs/interop.md; needs npm and cargo too, and an hour
-	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -at-once 5 -full -report ../../docs/interop.md
+	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -at-once 6 -full -report ../../docs/interop.md
 	interop/run all
 
 vulncheck: ## Known vulnerabilities in what we import; asks vuln.go.dev
