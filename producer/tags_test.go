@@ -170,6 +170,42 @@ func TestRecordIDs(t *testing.T) {
 	})
 }
 
+// What a tag and an id cost: an aggregate of one in place of a bare record, and a
+// generated id in its record.
+func TestTagsCostWhatIsSaid(t *testing.T) {
+	t.Parallel()
+	size := func(records int, attached aggregation.Tags, ids bool) (total int) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newServer(t, 1)
+			p, err := producer.New(w.client, stream, func(o *producer.Options) { o.RecordIDs = ids })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range records {
+				err := p.PutAsync(t.Context(), producer.Record{PartitionKey: "user-7", Data: []byte("clicked"), Tags: attached}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for r := range w.srv.Records(stream) {
+				total += len(r.Data)
+			}
+		})
+		return total
+	}
+	none, one := aggregation.Tags{}, tags(t, "a", "b")
+	const itself = len("a") + len("b")
+	if more := size(1, one, false) - size(1, none, false) - itself - len("user-7"); more < 25 || more > 45 {
+		t.Errorf("a tag has a lone record cost %d bytes and its key more, the package comment says about 30", more)
+	}
+	if more := (size(100, none, true) - size(100, none, false)) / 100; more < 40 || more > 60 {
+		t.Errorf("an id costs %d bytes in an aggregate, Options.RecordIDs says about 50", more)
+	}
+}
+
 // What cannot carry tags loses them: records of a producer that does not
 // aggregate, and those as large as the stream takes.
 func TestBareRecordsLoseTags(t *testing.T) {
