@@ -129,3 +129,41 @@ func TestStreamNamedUnderAnotherIDInARunningFleetIsRefused(t *testing.T) {
 		a.expect("with its id again", map[string]int{id: 30, orders: 10})
 	})
 }
+
+// The fan-out consumers of many streams are removed by the last worker that ends,
+// in each account, also if one of the streams is not there any more.
+func TestLastWorkerOfManyStreamsDeregisters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccounts(t)
+		clicks, orders, theirs := a.create(0, "clicks"), a.create(0, "orders"), a.create(1, "clicks")
+		a.name(consumer.Stream{Name: "clicks"}, consumer.Stream{Name: "orders"}, consumer.Stream{Name: "clicks", Client: a.kinesis(1)})
+		dereg := func(o *consumer.Options) { fanOut(o); o.Deregister = true }
+		stop1, stop2 := a.run("w1", dereg), a.run("w2", dereg)
+		time.Sleep(time.Minute)
+		for account, streams := range [][]string{{"clicks", "orders"}, {"clicks"}} {
+			for _, name := range streams {
+				a.puts(account, name, 10)
+				if n := len(a.srvs[account].Consumers(name)); n != 1 {
+					t.Errorf("%s of account %d has %d consumers, want 1", name, account, n)
+				}
+			}
+		}
+		time.Sleep(10 * time.Second)
+		a.expect("by fan-out", map[string]int{clicks: 10, orders: 10, theirs: 10})
+		stop1()
+		if n := len(a.srvs[0].Consumers("clicks")); n != 1 {
+			t.Errorf("%d consumers of clicks are left by the first worker to end, want 1", n)
+		}
+		force := &kinesis.DeleteStreamInput{StreamName: aws.String("orders"), EnforceConsumerDeletion: aws.Bool(true)}
+		if _, err := a.kinesis(0).DeleteStream(t.Context(), force); err != nil {
+			t.Fatal(err)
+		}
+		stop2()
+		for account := range accountIDs {
+			if n := len(a.srvs[account].Consumers("clicks")); n != 0 {
+				t.Errorf("%d consumers of clicks are left in account %d", n, account)
+			}
+		}
+	})
+}
