@@ -54,21 +54,25 @@ func (w *world) steady(what string, long, within time.Duration, holds func() boo
 	})
 }
 
-// shown checks that both workers show their CPU.
+// shown awaits that both workers show their CPU, which they do after the first half
+// minute.
 func (w *world) shown(workers ...*worker) {
 	w.t.Helper()
-	rows := w.rows(w.t.Context())
-	for _, k := range workers {
-		var values []types.AttributeValue
-		if all, ok := rows[k.name]["sts"].(*types.AttributeValueMemberM); ok {
-			if cpu, ok := all.Value["C"].(*types.AttributeValueMemberL); ok {
-				values = cpu.Value
+	w.await("both show their CPU", joins, func() bool {
+		rows := w.rows(w.t.Context())
+		for _, k := range workers {
+			var values []types.AttributeValue
+			if all, ok := rows[k.name]["sts"].(*types.AttributeValueMemberM); ok {
+				if cpu, ok := all.Value["C"].(*types.AttributeValueMemberL); ok {
+					values = cpu.Value
+				}
+			}
+			if len(values) == 0 || str(values[len(values)-1]) == "-1" {
+				return false
 			}
 		}
-		if len(values) == 0 || str(values[len(values)-1]) == "-1" {
-			w.t.Errorf("the row of %s shows no CPU: %s", k.name, text(rows[k.name]))
-		}
-	}
+		return true
+	})
 }
 
 // busyShard: of six shards one has half of the traffic. Leases have to move until
@@ -78,12 +82,13 @@ func busyShard(javaLeads bool) func(*testing.T, *scenario) {
 		w := newWorld(t, 6)
 		w.put(&flow{perSecond: 40, bytes: 3000, hash: w.spread(0, 1, 0, 2, 0, 3, 0, 4, 0, 5)})
 		leader, follower := w.pair(javaLeads, 10*time.Millisecond, 10*time.Millisecond)
+		w.holding(follower, 1, joins)
+		w.shown(leader, follower)
 		w.steady("the busy shard and the others are apart", 20*time.Second, 3*joins, func() bool {
 			return len(w.held[leader.name])+len(w.held[follower.name]) == 6 && len(w.held[w.owner("shardId-000000000000")]) <= 2
 		})
 		results.measured("a shard with half of the traffic, to where its owner has one of the 5 others at most",
 			leader.side()+" leads", "%.0f s", time.Since(follower.begun).Seconds())
-		w.shown(leader, follower)
 		w.finish(s)
 	}
 }

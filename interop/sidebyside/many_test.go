@@ -94,8 +94,6 @@ func (w *world) comeAndGo() {
 	left := map[position]string{}
 	w.handedOut("refunds", left, map[position]string{})
 	w.delivered("all of refunds", left, joins)
-	begun = time.Now()
-	w.named("orders", "returns")
 	var rows []string
 	for _, s := range w.shards("refunds") {
 		for key := range w.rows(w.t.Context()) {
@@ -107,6 +105,8 @@ func (w *world) comeAndGo() {
 	if len(rows) != 2 {
 		w.t.Errorf("rows of refunds: %v, want 2", rows)
 	}
+	begun = time.Now()
+	w.named("orders", "returns")
 	w.cleaned(rows...)
 	results.measured("a stream is named no longer to the end of its rows, the leader looking every minute", w.leader(), "%.1f s", time.Since(begun).Seconds())
 	w.await("nobody holds any of refunds", soon, func() bool {
