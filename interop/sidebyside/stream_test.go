@@ -108,6 +108,7 @@ func (w *world) drain(within time.Duration) {
 	for _, f := range w.flows {
 		f.end()
 	}
+	w.drained = time.Now()
 	stored, misled := map[position]string{}, map[position]string{}
 	for _, stream := range w.streams {
 		w.handedOut(stream, stored, misled)

@@ -40,7 +40,8 @@ type world struct {
 	begun       time.Time
 	flows       []*flow
 	machines    []*machine
-	whole       bool // events keep the data of their records
+	drained     time.Time // when the test itself began to read the streams
+	whole       bool      // events keep the data of their records
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced when something happened
