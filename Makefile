@@ -110,7 +110,7 @@ interop: ## Beside the KCL and the KPL, and the contract suite against an emulat
 	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 15m
 	interop/run ministack
 
-interop-full: ## All of that, into docs/interop.md; needs npm and cargo too, and an hour
+interop-full: ## All of that, into docs/interop.md; needs npm and cargo too, and half an hour
 	cd interop/sidebyside && GOWORK=off go test -tags java -count=1 -timeout 120m -at-once 6 -full -report ../../docs/interop.md
 	interop/run all
 
