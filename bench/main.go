@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 	casesFlag := fs.String("cases", ".", "regular `expression` of the names of cases")
 	only := fs.String("only", "", "names of contestants, with `commas` between; all if empty")
 	scale := fs.Float64("scale", 1, "multiplies the number of records")
-	out := fs.String("out", "results/compare", "`path` of the results, without .json and .md")
+	out := fs.String("out", "", "`path` of the results, without .json and .md; results/compare if everything runs, else none, if empty")
 	profile := fs.String("profile", "", "`path` for a CPU profile, of the last contestant in Go that ran")
 	readme := fs.Bool("readme", false, "put the results that are there into ../README.md, and do no more")
 	note := fs.String("note", "", "stands on top of the results")
@@ -47,6 +47,9 @@ func run(ctx context.Context, args []string) error {
 			return nil
 		}
 		return err
+	}
+	if *out == "" && *casesFlag == "." && *only == "" && *profile == "" {
+		*out = "results/compare" // not what a part of it would overwrite
 	}
 	if *readme {
 		return writeReadme(*out, "../README.md")
@@ -79,6 +82,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := r.play(ctx, bin, plan, *scale); err != nil {
 		return err
+	}
+	if *out == "" {
+		return nil
 	}
 	return r.write(*out)
 }

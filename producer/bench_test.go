@@ -217,10 +217,10 @@ func putParallel(b *testing.B, p *producer.Producer, ks []string, n int) {
 // shards, whose calls no gate holds, since a shard has one under way: there the
 // results are counted too.
 //
-// On two cores of an EPYC that others kept busy, beyond 340 ns for the MD5s: 300
-// to 480 ns a record with one shard and 720 to 950 with a thousand, of which the
-// trip takes 240 to 330, the clock 35 and packing 90. Without a stage (see stage)
-// a thousand shards took 1,060 to 1,380 in the same hour.
+// On two cores of an EPYC, otherwise idle, beyond 325 ns for the MD5s: 290 ns a
+// record with one shard, 330 with ten or a hundred and 480 with a thousand, of
+// which the trip takes 190, the clock 40 and packing 80. Without a stage (see stage)
+// a thousand shards took 590.
 func BenchmarkPutToSeal(b *testing.B) {
 	for _, shards := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprint(shards, "shards"), func(b *testing.B) { benchmarkPutToSeal(b, shards) })
