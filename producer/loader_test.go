@@ -371,20 +371,27 @@ func TestStreamIsRecreated(t *testing.T) {
 		found := w.stored()
 		for i := range 1000 {
 			data := fmt.Sprint("again ", i)
-			visible := 0
-			for _, at := range found[data] {
-				if !at.hidden {
-					visible++
-				}
-			}
-			if r := w.results[data]; len(r) != 1 || r[0].Outcome != producer.Stored || visible != 1 {
-				t.Errorf("%s: results %+v, found %v", data, r, found[data])
-			}
+			w.checkVisibleOnce(data, found[data])
 		}
 		if s := w.Stats(); s.Shards != 5 || s.KinesisRecords > 900 {
 			t.Errorf("Stats = %+v", s)
 		}
 	})
+}
+
+// checkVisibleOnce checks that a record has one result, that it is stored, and
+// that readers see it once.
+func (w *world) checkVisibleOnce(data string, found []place) {
+	w.Helper()
+	visible := 0
+	for _, at := range found {
+		if !at.hidden {
+			visible++
+		}
+	}
+	if r := w.results[data]; len(r) != 1 || r[0].Outcome != producer.Stored || visible != 1 {
+		w.Errorf("%s: results %+v, found %v", data, r, found)
+	}
 }
 
 // A request that was under way when the stream turned out to be gone arrives in
@@ -421,15 +428,7 @@ func TestRequestOutlivesItsStream(t *testing.T) {
 		w.close()
 		found := w.stored()
 		for _, data := range w.put {
-			visible := 0
-			for _, at := range found[data] {
-				if !at.hidden {
-					visible++
-				}
-			}
-			if r := w.results[data]; len(r) != 1 || r[0].Outcome != producer.Stored || visible != 1 {
-				t.Errorf("%s: results %+v, found %v", data, r, found[data])
-			}
+			w.checkVisibleOnce(data, found[data])
 		}
 		if n := w.Stats().Misplaced; n != 1 {
 			t.Errorf("%d aggregates were misplaced, want the one that was under way", n)
