@@ -75,3 +75,24 @@ func TestEventsTellEveryAttempt(t *testing.T) {
 		}
 	})
 }
+
+// The call that is under way when a record's time is over is one of its attempts.
+func TestAttemptUnderWayIsReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, func(o *producer.Options) { o.RecordTTL, o.RequestTimeout = 2*time.Second, time.Minute })
+		w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Error: kinesistest.Throttled, Times: 2})
+		w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Hang: true})
+		begin := time.Now()
+		res, err := w.Put(t.Context(), producer.Record{PartitionKey: "k"})
+		var failed *producer.PutError
+		if res.Outcome != producer.Unknown || !errors.As(err, &failed) || failed.Attempts != 3 || len(res.Attempts) != 3 {
+			t.Fatalf("Put = %+v, %v, want three attempts", res, err)
+		}
+		a := res.Attempts[2]
+		if end := a.Start.Add(a.Duration).Sub(begin); a.Code != "" || a.Message == "" || end < 1990*time.Millisecond || end > 2*time.Second {
+			t.Errorf("the last attempt is %+v and ends after %v", a, end)
+		}
+		closeNow(t, w.Producer)
+	})
+}

@@ -36,15 +36,16 @@ type PutError struct {
 	// NotStored and may repeat it after Unknown.
 	Outcome Outcome
 
-	// Attempts is the number of calls that carried the record.
+	// Attempts is the number of calls that carried the record, the one under way
+	// when it expired included.
 	Attempts int
 
 	// Reason is what ended the record: [ErrExpired], [ErrClosed], the cause of
 	// the context given to Put, or the error that is not worth a retry.
 	Reason error
 
-	// Last is the error of the last attempt, nil if there was none or if it is
-	// the Reason.
+	// Last is the error of the last attempt that has ended, nil if there was none
+	// or if it is the Reason.
 	Last error
 }
 

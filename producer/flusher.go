@@ -168,8 +168,11 @@ func (p *Producer) nextWake() instant {
 	for _, q := range p.limbo {
 		wake = min(wake, q.expires, q.patience)
 	}
-	if len(p.splits) > 0 && len(p.flights) < p.opts.MaxInFlight {
-		wake = min(wake, p.notBefore)
+	for _, s := range p.splits {
+		wake = min(wake, s.expires)
+		if len(p.flights) < p.opts.MaxInFlight {
+			wake = min(wake, p.notBefore)
+		}
 	}
 	if !p.loading {
 		wake = min(wake, p.loadAt)
@@ -290,6 +293,7 @@ func (p *Producer) expire(now instant) {
 	for _, f := range p.flights {
 		p.expireFlight(f, now)
 	}
+	p.splits = slices.DeleteFunc(p.splits, func(s *request) bool { return p.expireSplit(s, now) })
 	p.limbo = slices.DeleteFunc(p.limbo, func(q *parcel) bool {
 		if min(q.expires, q.patience) > now {
 			return false

@@ -69,8 +69,9 @@ type Attempt struct {
 	Duration time.Duration
 
 	// Code and Message are the error that came back for the record or for the
-	// whole call, in the service's words. Code is empty after success, and for
-	// a call that the service did not answer.
+	// whole call, in the service's words. Both are empty after success. For a call
+	// that the service did not answer Code alone is, and so it is for one that was
+	// under way when the record's time was over, whose Duration is until then.
 	Code, Message string
 }
 

@@ -142,3 +142,40 @@ func TestHopelessEntriesEndAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// Records of a call that was refused, and is sent again in parts, end when their
+// time is over although no part may be sent.
+func TestRefusedRecordsExpireInTime(t *testing.T) {
+	t.Parallel()
+	for _, aggregate := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const ttl = 2 * time.Second
+			w := newWorld(t, 4, func(o *producer.Options) {
+				o.Aggregate, o.MaxInFlight, o.RecordTTL, o.RequestTimeout = aggregate, 1, ttl, time.Minute
+				o.RecordMaxBufferedTime = ttl / 2
+			})
+			w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Times: 1, Error: &kinesistest.Error{Code: "InvalidArgumentException", Message: "no"}})
+			w.srv.Inject(kinesistest.Fault{Operation: "PutRecords", Hang: true})
+			for i := range 40 {
+				if err := w.send(fmt.Sprint("key-", i), fmt.Sprint("data-", i)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(ttl)
+			if n := w.ended(); n != 40 {
+				t.Errorf("%d of 40 records have a result when their time is over", n)
+			}
+			w.close()
+			got := w.check()
+			if got[producer.NotStored] == 0 || got[producer.Unknown] == 0 {
+				t.Errorf("outcomes %v, want some that were under way and some that were not", got)
+			}
+			for data, took := range w.took {
+				if took > ttl {
+					t.Errorf("%s has its result after %v", data, took)
+				}
+			}
+		})
+	}
+}

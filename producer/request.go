@@ -19,7 +19,8 @@ type request struct {
 	start   instant
 	expires instant // the earliest of its parcels
 
-	// sealed is set by the sender when it only reads parcels from there on.
+	// sealed is set by the sender when attempt has its Start and parcels are only
+	// read from there on.
 	sealed atomic.Bool
 
 	// Set by the sender before the request is an answer.
@@ -143,12 +144,42 @@ func (p *Producer) expireFlight(r *request, now instant) {
 		return
 	}
 	r.expires = never
+	start := r.attempt.Start
+	underWay := []Attempt{{Start: start, Duration: p.time(now).Sub(start), Message: "under way when the record expired"}}
 	for _, q := range r.parcels {
 		if q.expires <= now {
-			p.endEntries(q, now, true)
+			p.endEntries(q, now, underWay)
 		}
 		r.expires = min(r.expires, q.expires)
 	}
+}
+
+// expireSplit ends the expired records of a request that waits to be sent, and
+// reports whether that was all of it.
+func (p *Producer) expireSplit(r *request, now instant) (empty bool) {
+	if r.expires > now {
+		return false
+	}
+	parcels := r.parcels
+	r.parcels, r.bytes, r.expires = nil, 0, never
+	for _, q := range parcels {
+		if q.expires <= now {
+			if q = p.sift(q, now); q == nil {
+				continue
+			}
+		}
+		r.parcels = append(r.parcels, q)
+		r.bytes += q.size()
+		r.expires = min(r.expires, q.expires)
+	}
+	if len(r.parcels) > 0 {
+		return false
+	}
+	for _, l := range r.lanes {
+		l.inFlight--
+		p.freed(l)
+	}
+	return true
 }
 
 // expireLane ends records that expired while they waited in a lane.
@@ -185,7 +216,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 		p.finish(q, &verdict{reason: ErrExpired})
 		return nil
 	}
-	p.endEntries(q, now, false)
+	p.endEntries(q, now, nil)
 	rest := p.newParcel(q.lane, now, q.due, q.enc != nil)
 	rest.adopt(q.tickets)
 	rest.born = q.born
@@ -200,8 +231,9 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 }
 
 // endEntries gives the expired records of a parcel their results and marks
-// them. What they occupy is free when the parcel is.
-func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
+// them. What they occupy is free when the parcel is. UnderWay is the attempt that
+// carries them, nil if none does.
+func (p *Producer) endEntries(q *parcel, now instant, underWay []Attempt) {
 	cut := p.cut(now)
 	q.thinned = true
 	dead := p.newParcel(q.lane, now, now, q.enc != nil)
@@ -216,7 +248,10 @@ func (p *Producer) endEntries(q *parcel, now instant, unknown bool) {
 		e.end()
 		q.payload -= len(r.Data)
 	})
-	p.finish(dead, &verdict{reason: ErrExpired, unknown: unknown})
+	if underWay != nil {
+		dead.tried(underWay, nil)
+	}
+	p.finish(dead, &verdict{reason: ErrExpired, unknown: underWay != nil})
 }
 
 // cut returns until when records count as expired: a thousandth of their life

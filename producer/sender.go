@@ -31,8 +31,8 @@ func (p *Producer) send(ctx context.Context, r *request) {
 		p.signal(nil)
 	}()
 	in, err := p.input(r)
-	r.sealed.Store(true)
 	r.attempt.Start = time.Now()
+	r.sealed.Store(true)
 	if err != nil {
 		r.err = &unsentError{err}
 		return

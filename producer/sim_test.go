@@ -292,7 +292,7 @@ func (p *simProducer) note(id string, r producer.Result) {
 	if r.Err != nil {
 		f.Outcome, f.Why = sim.Failed, r.Err.Error()
 		if r.Outcome == producer.Unknown {
-			f.Outcome, f.Doubtful = sim.Unknown, 1 // the call under way
+			f.Outcome = sim.Unknown
 		}
 	}
 	for _, a := range r.Attempts {
