@@ -11,7 +11,8 @@ var (
 	// that Close gave up because its context ended.
 	ErrClosed = errors.New("producer: closed")
 
-	// ErrFull is TryPut's answer when MaxBufferedBytes is used up.
+	// ErrFull is TryPut's answer when MaxBufferedBytes is used up, or when it would
+	// have to wait for the stream to be looked at.
 	ErrFull = errors.New("producer: buffer is full")
 
 	// ErrExpired is the reason of a record that was not stored within RecordTTL.

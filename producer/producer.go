@@ -179,7 +179,8 @@ func (p *Producer) PutAsync(ctx context.Context, r Record, done func(Result)) er
 }
 
 // TryPut is PutAsync for a caller that must not wait: it returns [ErrFull] if
-// there is no room for the record.
+// there is no room for the record, or if the stream has to be asked first whether
+// it takes it, as for one above 1 MiB or without a key before all others.
 func (p *Producer) TryPut(r Record, done func(Result)) error {
 	var noWait context.Context
 	return p.accept(noWait, &r, done, nil)
@@ -241,12 +242,7 @@ func (p *Producer) waitForRoom(ctx context.Context, l *lane, cost int64) error {
 		return &RecordError{"Data", fmt.Sprintf("%d bytes in the buffer", cost), fmt.Sprintf("must be at most MaxBufferedBytes, %d", total)}
 	}
 	if ctx == nil {
-		select {
-		case <-p.closing:
-			return ErrClosed
-		default:
-			return ErrFull
-		}
+		return p.notNow()
 	}
 	err := l.share.Acquire(ctx, cost)
 	if errors.Is(err, budget.ErrClosed) {
@@ -261,6 +257,16 @@ func (p *Producer) waitForRoom(ctx context.Context, l *lane, cost int64) error {
 	return err
 }
 
+// notNow returns why a TryPut is refused that would have to wait.
+func (p *Producer) notNow() error {
+	select {
+	case <-p.closing:
+		return ErrClosed
+	default:
+		return ErrFull
+	}
+}
+
 // checkStream checks what depends on the stream: whether it takes a record
 // without a key, or one above 1 MiB. If that is not known, or known for long
 // enough to have changed, it waits for a look at the stream.
@@ -269,7 +275,9 @@ func (p *Producer) checkStream(ctx context.Context, r *Record, rt *routes) (*rou
 		if err := p.ask(ctx); err != nil {
 			return rt, err
 		}
-		rt = p.routes.Load()
+		if rt = p.routes.Load(); ctx == nil && !rt.known {
+			return rt, p.notNow()
+		}
 	}
 	return rt, rt.refuses(r)
 }

@@ -164,3 +164,52 @@ func TestStreamIsLookedAtWhileInUse(t *testing.T) {
 		}
 	})
 }
+
+// TryPut refuses for now, and not for good, what the stream may take for all that
+// is known.
+func TestTryPutDoesNotJudgeAnUnknownStream(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]producer.Record{
+		"large":         {PartitionKey: "k", Data: make([]byte, 2<<20)},
+		"without a key": {Data: []byte("x")},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &changing{stub: newStub(2)}
+			summary := large
+			summary.RecordDistributionStrategy = types.RecordDistributionStrategyAuto
+			s.set(summary, nil)
+			p, err := producer.New(s, "s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.TryPut(r, nil); !errors.Is(err, producer.ErrFull) {
+				t.Errorf("%s: the first TryPut = %v, want ErrFull", name, err)
+			}
+			time.Sleep(time.Second)
+			if err := p.TryPut(r, nil); err != nil {
+				t.Errorf("%s: TryPut a second later = %v", name, err)
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Stats(); got.Stored != 1 {
+				t.Errorf("%s: Stats = %+v", name, got)
+			}
+			if err := p.TryPut(r, nil); !errors.Is(err, producer.ErrClosed) {
+				t.Errorf("%s: TryPut after Close = %v", name, err)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p, err := producer.New(newStub(2), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.TryPut(producer.Record{}, nil); !errors.Is(err, producer.ErrClosed) {
+			t.Errorf("TryPut of a closed producer that knows nothing = %v, want ErrClosed", err)
+		}
+	})
+}
