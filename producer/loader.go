@@ -67,13 +67,15 @@ func (p *Producer) startLoad(ctx context.Context, now instant) {
 	closedToo := len(p.limbo) > 0
 	p.senders.Go(func() {
 		l := p.loadStream(ctx, old, closedToo)
+		defer func() { // also when the event has called runtime.Goexit
+			p.inbox.mu.Lock()
+			p.inbox.loads = append(p.inbox.loads, l)
+			p.inbox.mu.Unlock()
+			p.signal(nil)
+		}()
 		if f := p.opts.Events.Stream; f != nil {
 			call(&p.callbacks, f, l.info())
 		}
-		p.inbox.mu.Lock()
-		p.inbox.loads = append(p.inbox.loads, l)
-		p.inbox.mu.Unlock()
-		p.signal(nil)
 	})
 }
 

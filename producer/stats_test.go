@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -154,6 +155,22 @@ func TestPanicInEventIsRaisedByClose(t *testing.T) {
 			}
 		}()
 		_ = w.Close(t.Context())
+	})
+}
+
+// An event that ends its goroutine, as t.FailNow does, ends nothing else.
+func TestGoexitInEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, func(o *producer.Options) {
+			o.Events.Request = func(producer.RequestInfo) { runtime.Goexit() }
+			o.Events.Stream = func(producer.StreamInfo) { runtime.Goexit() }
+		})
+		w.sendMany(100)
+		w.close()
+		if got := w.check(); got[producer.Stored] != 100 {
+			t.Errorf("outcomes %v", got)
+		}
 	})
 }
 
