@@ -62,6 +62,7 @@ type parcel struct {
 	born      instant // the first Put of its records
 	misplaced int32   // as in history
 	maybe     bool    // an attempt ended without an answer
+	doubt     bool    // the last one did: whoever sends it again may repeat it
 	thinned   bool    // some records in it have ended, so it is not sent again as it is
 	surprised bool    // it landed elsewhere than predicted, and waited for a new map
 
@@ -98,7 +99,8 @@ func (e *entry) end()        { e.expires = ended }
 type history struct {
 	attempts attempts
 	last     error
-	maybe    bool
+	maybe    bool // as in parcel
+	doubt    bool // likewise
 
 	// misplaced counts aggregates that landed on a shard that does not hold all
 	// of their records. At alonePacked the prediction is not to be relied on, and
@@ -290,6 +292,9 @@ func (p *parcel) tried(attempt []Attempt, err error) {
 	p.last = err
 }
 
+// doubted notes that the last attempt may have stored the parcel.
+func (p *parcel) doubted() { p.maybe, p.doubt = true, true }
+
 // past returns what an entry takes along when it leaves the parcel. Entries
 // with the same past share the result: memo holds the last one made.
 func (p *parcel) past(e *entry, memo *pastMemo) *history {
@@ -298,7 +303,7 @@ func (p *parcel) past(e *entry, memo *pastMemo) *history {
 	}
 	if memo.next == nil || memo.from != e.past {
 		memo.from = e.past
-		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe, misplaced: int(p.misplaced)}
+		memo.next = &history{attempts: p.attempts, last: p.last, maybe: p.maybe, doubt: p.doubt, misplaced: int(p.misplaced)}
 		if e.past != nil {
 			memo.next.attempts = e.past.attempts.and(p.attempts)
 			memo.next.maybe = p.maybe || e.past.maybe

@@ -17,6 +17,8 @@ type routes struct {
 	shards   *shardmap.Map // nil: one lane for everything
 	lanes    []*lane       // by shard index
 	replaced chan struct{} // closed when another table has taken over
+
+	accepted, taken int64 // records and bytes, by lanes that only earlier tables had
 }
 
 // Facts are what a producer knows of its stream beside the shards.
@@ -130,6 +132,7 @@ func (p *Producer) reroute(next *routes, now instant) {
 	for _, l := range next.lanes {
 		stays[l] = true
 	}
+	next.accepted, next.taken = old.accepted, old.taken
 	var homeless []*parcel
 	for _, l := range old.lanes {
 		if stays[l] {
@@ -137,9 +140,8 @@ func (p *Producer) reroute(next *routes, now instant) {
 		}
 		l.mu.Lock()
 		l.state = laneRetired
-		p.counts.accepted.Add(l.accepted)
-		p.counts.taken.Add(l.taken)
-		l.accepted, l.taken = 0, 0
+		next.accepted += l.accepted
+		next.taken += l.taken
 		l.mu.Unlock()
 		l.share.Close()
 		l.look()

@@ -73,8 +73,7 @@ func (p *Producer) settleFailed(r *request, now instant) {
 			p.finish(q, &verdict{reason: r.err, unknown: true})
 		default:
 			if f == faultMaybe {
-				q.maybe = true
-				p.countRepeats(q)
+				q.doubted()
 			}
 			continue
 		}
@@ -156,8 +155,7 @@ func (p *Producer) entryFailed(r *request, q *parcel, e *types.PutRecordsResultE
 		p.finish(q, &verdict{reason: err})
 		return false
 	case f == faultMaybe:
-		q.maybe = true // an internal failure vouches for nothing
-		p.countRepeats(q)
+		q.doubted() // an internal failure vouches for nothing
 	case err.Code == codeThroughput:
 		l.part.Throttled(p.time(r.start), p.time(now))
 	}
@@ -257,8 +255,7 @@ func (p *Producer) misplace(q *parcel, now instant) {
 	p.counts.misplaced.Add(1)
 	q.last = fmt.Errorf("producer: aggregate landed on %s, which does not hold all of its records", q.landed.shard)
 	q.misplaced++
-	q.maybe = true // it is there, for readers that do not look at the range
-	p.countRepeats(q)
+	q.doubted() // it is there, for readers that do not look at the range
 	q.due = min(q.due, now)
 	if p.state == aborted {
 		p.finish(q, &verdict{reason: ErrClosed})

@@ -466,7 +466,7 @@ func (s *simulation) checkStats() {
 	for _, p := range s.producers {
 		st := p.Stats()
 		stats.Accepted += st.Accepted
-		if st.Accepted != st.Stored+st.NotStored+st.Unknown {
+		if st.Accepted != st.Stored+st.NotStored+st.Unknown || st.Repeated > st.Retries || st.Expired > st.NotStored+st.Unknown {
 			s.Violate("S15", "%s: %+v", p.name, st)
 		}
 		if n := s.Calls(p.name, "PutRecords").Most; n > p.opts.MaxInFlight {

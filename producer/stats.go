@@ -15,8 +15,8 @@ type Stats struct {
 	StoredBytes                int64 // data of the records stored
 
 	// Retries are records carried by calls beyond their first; Repeated are those
-	// of them that an earlier call has stored or may have stored, and that a
-	// reader may therefore see more than once.
+	// of them that the call before has stored or may have stored, and that a reader
+	// may therefore see once more.
 	Retries, Repeated int64
 
 	// BufferedBytes is what the records without an outcome count for against
@@ -54,9 +54,12 @@ type ShardStats struct {
 
 	BufferedBytes int64 // of records that wait for the shard or are on their way to it
 
+	BufferingTime time.Duration // sum over Kinesis records, from first Put to first call
+
 	// Pace is which part of the shard's write limits the Producer gives itself: 1
-	// is all of them, but for a hundredth that it leaves to others who may come. It is at most RateLimit, falls when the shard throttles and
-	// climbs back. Without pacing it is 0.
+	// is all of them, but for a hundredth that it leaves to others who may come. It
+	// is at most RateLimit, falls when the shard throttles and climbs back. Without
+	// pacing it is 0.
 	Pace float64
 }
 
@@ -65,6 +68,7 @@ type ShardStats struct {
 type tally struct {
 	outcomes                      [3]atomic.Int64
 	expired, storedBytes, retries atomic.Int64
+	bufferingTime                 atomic.Int64
 	stored, bytes                 atomic.Int64
 	throttled, errors             atomic.Int64
 }
@@ -73,11 +77,10 @@ type tally struct {
 // callback goroutine too, and read by all.
 type counters struct {
 	tally
-	accepted, taken            atomic.Int64 // records and bytes, in retired lanes
-	released                   atomic.Int64 // bytes of what has ended
-	requests, requestsFailed   atomic.Int64
-	misplaced, repeated        atomic.Int64
-	requestTime, bufferingTime atomic.Int64
+	released                 atomic.Int64 // bytes of what has ended
+	requests, requestsFailed atomic.Int64
+	misplaced, repeated      atomic.Int64
+	requestTime              atomic.Int64
 }
 
 // count notes how the records of a parcel have ended.
@@ -114,31 +117,30 @@ func (p *Producer) countEntry(q *parcel, code string) {
 
 // countStart notes that a parcel is on its way.
 func (p *Producer) countStart(q *parcel, now instant) {
-	if q.attempts.total == 0 && !q.moved {
-		p.counts.bufferingTime.Add(int64(now - q.born))
+	first := q.attempts.total == 0
+	if first && !q.moved {
+		for _, t := range []*tally{&p.counts.tally, q.lane.tally} {
+			t.bufferingTime.Add(int64(now - q.born))
+		}
 		return
 	}
-	again := int64(0)
+	again, repeated := int64(0), int64(0)
 	for i := range q.entries {
 		e := &q.entries[i]
-		if !e.ended() && (q.attempts.total > 0 || e.past != nil && e.past.attempts.total > 0) {
+		if e.ended() {
+			continue
+		}
+		if !first || e.past != nil && e.past.attempts.total > 0 {
 			again++
 		}
-	}
-	p.counts.retries.Add(again)
-	q.lane.tally.retries.Add(again)
-}
-
-// countRepeats notes that what is left of a parcel is sent again although it may
-// be stored.
-func (p *Producer) countRepeats(q *parcel) {
-	n := int64(0)
-	for i := range q.entries {
-		if !q.entries[i].ended() {
-			n++
+		if q.doubt || first && e.past != nil && e.past.doubt {
+			repeated++
 		}
 	}
-	p.counts.repeated.Add(n)
+	q.doubt = false
+	p.counts.retries.Add(again)
+	q.lane.tally.retries.Add(again)
+	p.counts.repeated.Add(repeated)
 }
 
 // Stats returns the counts. Those of different fields may be of moments a little
@@ -166,19 +168,27 @@ func (p *Producer) Stats() Stats {
 	}
 	// After the outcomes, so that none is counted that was not accepted.
 	rt := p.routes.Load()
-	for _, l := range rt.lanes {
-		l.mu.Lock()
-		s.Accepted += l.accepted
-		s.BufferedBytes += l.taken
-		l.mu.Unlock()
-	}
-	s.Accepted += c.accepted.Load()
-	s.BufferedBytes += c.taken.Load()
+	accepted, taken := rt.totals()
+	s.Accepted = accepted
+	s.BufferedBytes += taken
 	s.Pending = s.Accepted - s.Stored - s.NotStored - s.Unknown
 	if rt.shards != nil {
 		s.Shards = rt.shards.Len()
 	}
 	return s
+}
+
+// totals returns how many records and bytes the table's lanes and those before
+// them have taken over. It does not change when another table takes over.
+func (rt *routes) totals() (accepted, taken int64) {
+	accepted, taken = rt.accepted, rt.taken
+	for _, l := range rt.lanes {
+		l.mu.Lock()
+		accepted += l.accepted
+		taken += l.taken
+		l.mu.Unlock()
+	}
+	return accepted, taken
 }
 
 // ShardStats returns the counts of each open shard, in the order of their hash
@@ -205,6 +215,7 @@ func (p *Producer) ShardStats() []ShardStats {
 			Throttled:      t.throttled.Load(),
 			Errors:         t.errors.Load(),
 			BufferedBytes:  l.share.Used(),
+			BufferingTime:  time.Duration(t.bufferingTime.Load()),
 			Pace:           math.Float64frombits(l.pace.Load()),
 		}
 	}

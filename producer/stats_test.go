@@ -53,10 +53,12 @@ func TestStatsAddUp(t *testing.T) {
 				sum.Bytes += shard.Bytes
 				sum.Throttled += shard.Throttled
 				sum.BufferedBytes += shard.BufferedBytes
+				sum.BufferingTime += shard.BufferingTime
 			}
 			want := producer.ShardStats{
 				Stored: s.Stored, NotStored: s.NotStored, Unknown: s.Unknown, Expired: s.Expired, StoredBytes: s.StoredBytes,
 				Retries: s.Retries, KinesisRecords: s.KinesisRecords, Bytes: s.Bytes, Throttled: s.Throttled, BufferedBytes: s.BufferedBytes,
+				BufferingTime: s.BufferingTime,
 			}
 			if sum != want {
 				t.Errorf("shards add up to %+v, want %+v", sum, want)
@@ -131,6 +133,42 @@ func TestEvents(t *testing.T) {
 			t.Errorf("looks at the stream: %+v", looks)
 		}
 	})
+}
+
+// Repeated counts records that were sent again, and not attempts in doubt after
+// which a record was given up.
+func TestRepeatedAreRetries(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name              string
+		faults            []kinesistest.Fault
+		abort             bool
+		retries, repeated int64
+	}{
+		{"expired", []kinesistest.Fault{{Error: internalFailure, Delay: time.Second}}, false, 100, 100},
+		{"given up by Close", []kinesistest.Fault{{Error: internalFailure, Delay: time.Second}}, true, 0, 0},
+		{"lost, then throttled", []kinesistest.Fault{{Error: kinesistest.Throttled, Skip: 1, Times: 1}, {Lose: kinesistest.LoseResponse, Times: 1}}, false, 200, 100},
+		{"throttled, then lost", []kinesistest.Fault{{Error: kinesistest.Throttled, Times: 1}, {Lose: kinesistest.LoseResponse, Times: 1}}, false, 200, 100},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, 1, func(o *producer.Options) { o.RecordTTL = 2 * time.Second })
+			for _, f := range tt.faults {
+				f.Operation = "PutRecords"
+				w.srv.Inject(f)
+			}
+			w.sendMany(100)
+			if tt.abort {
+				time.Sleep(500 * time.Millisecond)
+				closeNow(t, w.Producer)
+			} else {
+				w.close()
+			}
+			if s := w.Stats(); s.Retries != tt.retries || s.Repeated != tt.repeated {
+				t.Errorf("%s: Stats = %+v, want %d retries and %d repeated", tt.name, s, tt.retries, tt.repeated)
+			}
+			w.check()
+		})
+	}
 }
 
 // An event that panics ends nothing, and is raised by Close.
