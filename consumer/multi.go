@@ -177,7 +177,7 @@ func (m *multi) Streams(ctx context.Context) ([]lease.Stream, error) {
 		m.known[t.lease.ID] = t
 		out = append(out, t.lease)
 	}
-	return out, errors.Join(unreached(errs)...)
+	return out, errors.Join(summary(errs)...)
 }
 
 // sameStart refuses a stream that is named twice with different starts.
@@ -194,9 +194,8 @@ func (m *multi) identify(ctx context.Context, s *Stream) (target, error) {
 	if err != nil || t.given {
 		return t, err
 	}
-	if err = m.roll.describe(ctx, &t); err == nil {
-		m.roll.note(s, &t)
-	}
+	err = m.roll.describe(ctx, &t)
+	m.roll.note(s, &t, err)
 	return t, err
 }
 

@@ -20,7 +20,7 @@ const (
 	describeBurst = 20
 	describeAtOne = 4                // calls at a time
 	lookFor       = 30 * time.Second // for one look at all streams, after which the next one goes on
-	lookAgain     = 300              // known streams that are described again in a look
+	lookAgain     = 300              // streams that are described again in a look
 )
 
 // errNotReached means that there was no time to describe a stream.
@@ -41,9 +41,10 @@ type rollKey struct {
 	client any
 }
 
+// An entry is what a stream was, and when it was described last or that was tried.
 type entry struct {
 	stream streamRef
-	id     string
+	id     string // empty if it was never found
 	at     time.Time
 }
 
@@ -59,9 +60,10 @@ func keyOf(s *Stream) (key rollKey, ok bool) {
 	return rollKey{name: s.Name, client: s.Client}, true
 }
 
-// plan says which streams are to be described, in this order: first those that are
-// not known, then some of the others, the longest known first. It forgets those that
-// are named no longer.
+// plan says which streams are to be described, in this order: first those that never
+// were, then some of the others, the longest ago first. One that cannot be found is
+// among these: many of them do not keep the others from being reached. It forgets
+// those that are named no longer.
 func (r *roll) plan(given []Stream) []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,11 +80,11 @@ func (r *roll) plan(given []Stream) []int {
 	}
 	r.seen = kept
 	slices.SortStableFunc(order, func(a, b int) int { return at[a].Compare(at[b]) })
-	known := slices.IndexFunc(order, func(i int) bool { return !at[i].IsZero() })
-	if known < 0 {
+	tried := slices.IndexFunc(order, func(i int) bool { return !at[i].IsZero() })
+	if tried < 0 {
 		return order
 	}
-	return order[:min(len(order), known+lookAgain)]
+	return order[:min(len(order), tried+lookAgain)]
 }
 
 // recall puts what the stream was when it was described last into t.
@@ -93,21 +95,27 @@ func (r *roll) recall(s *Stream, t *target) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e, ok := r.seen[key]
-	if ok {
-		t.stream, t.lease.ID = e.stream, e.id
+	e := r.seen[key]
+	if e.id == "" {
+		return false
 	}
-	return ok
+	t.stream, t.lease.ID = e.stream, e.id
+	return true
 }
 
-func (r *roll) note(s *Stream, t *target) {
+// note remembers what t was found to be, or that it was not found.
+func (r *roll) note(s *Stream, t *target, err error) {
 	key, ok := keyOf(s)
-	if !ok {
+	if !ok || errors.Is(err, errNotReached) {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen[key] = entry{stream: t.stream, id: t.lease.ID, at: time.Now()}
+	e := r.seen[key]
+	if e.at = time.Now(); err == nil {
+		e.stream, e.id = t.stream, t.lease.ID
+	}
+	r.seen[key] = e
 }
 
 // turn waits until a stream may be described. It fails at once if that is after the
@@ -150,8 +158,12 @@ func (r *roll) describe(ctx context.Context, t *target) error {
 	return err
 }
 
-// unreached folds the errors of streams that were not reached into one.
-func unreached(errs []error) []error {
+// mostErrors is how many streams that cannot be read are told of by name.
+const mostErrors = 10
+
+// summary shortens the errors of streams: those that were not reached are folded into
+// one, and of the others the first are kept.
+func summary(errs []error) []error {
 	n := 0
 	var first error
 	rest := slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
@@ -162,6 +174,9 @@ func unreached(errs []error) []error {
 		first = cmp.Or(first, err)
 		return true
 	})
+	if more := len(rest) - mostErrors; more > 0 {
+		rest = append(rest[:mostErrors], fmt.Errorf("consumer: and %d more streams", more))
+	}
 	if n > 0 {
 		rest = append(rest, fmt.Errorf("consumer: %d of %d streams left for the next look: %w", n, len(errs), first))
 	}

@@ -165,3 +165,40 @@ func TestLookAtStreamsGoesOnWhileThrottled(t *testing.T) {
 		}
 	})
 }
+
+// Streams that are named and are not there, more than a look can describe, keep no
+// other from being found, nor one that was made again from being noticed.
+func TestLookAtStreamsReachesThoseBehindManyThatAreMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, given := newCrowd(1000)
+		for _, s := range given[:600] {
+			delete(c.created, s.Name)
+		}
+		m := &multi{
+			client: c, start: FromTrimHorizon(), roll: newRoll(), known: make(map[string]target),
+			ask: func(context.Context) ([]Stream, error) { return given, nil },
+		}
+		looks := func(n int) (found map[string]bool) {
+			t.Helper()
+			for range n {
+				list, err := m.Streams(t.Context())
+				if err == nil || strings.Count(err.Error(), "\n") > 12 {
+					t.Errorf("error %v, want one that says that streams are missing, and not of each", err)
+				}
+				found = ids(list)
+				time.Sleep(10 * time.Second) // as the leader does
+			}
+			return found
+		}
+		if found := looks(3); len(found) != 400 {
+			t.Errorf("%d streams after three looks, want the 400 that are there", len(found))
+		}
+		c.mu.Lock()
+		c.created["s0000"], c.created["s0999"] = time.Now(), time.Now()
+		c.mu.Unlock()
+		if found := looks(5); !found[c.idOf("s0000")] || !found[c.idOf("s0999")] {
+			t.Errorf("of two streams that were made since, found %v and %v", found[c.idOf("s0000")], found[c.idOf("s0999")])
+		}
+	})
+}
