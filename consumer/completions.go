@@ -275,12 +275,26 @@ func (c *Completions) Flush(ctx context.Context) error {
 	return c.store(ctx)
 }
 
-// wakeAt is when Batches is to look again, zero for never.
+// wakeAt is when Batches is to look again, zero for never: when what is done is due
+// to be stored, or could be that is done from now on.
 func (c *Completions) wakeAt() time.Time {
 	if c == nil {
 		return time.Time{}
 	}
-	return time.Now().Add(max(c.opts.CheckpointInterval, minPollGap))
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := now.Add(c.opts.CheckpointInterval)
+	if w, ok := c.tracker.Watermark(); ok && w != c.stored && !c.since.IsZero() {
+		at = c.since.Add(c.opts.CheckpointInterval)
+		if at.Before(c.pause) {
+			at = c.pause
+		}
+	}
+	if least := now.Add(minPollGap); at.Before(least) {
+		return least
+	}
+	return at
 }
 
 // storeDue stores the watermark if it is time and nobody else does. That the

@@ -142,6 +142,7 @@ func (w *worker) attempt(ctx context.Context, j *job) error {
 	switch v {
 	case workAgain:
 		w.putAside(j, t, pause)
+		w.look = true // so that what failed before it has its turn before what is new
 		return nil
 	case workDone:
 		return w.finish(ctx, j)
@@ -190,11 +191,10 @@ func (w *worker) finish(ctx context.Context, j *job) error {
 	return w.report(ctx)
 }
 
-// report tells what the worker has finished, and stores a position if one is due.
+// report tells what the worker has finished, and stores a position if one is due. A
+// worker that has nothing to do tells what others have finished, too, which may be
+// busy for long with what they began since.
 func (w *worker) report(ctx context.Context) error {
-	if w.finished == 0 {
-		return nil
-	}
 	n := w.finished
 	if w.finished = 0; w.settle(n) {
 		w.tell() // who stores does not begin what this has freed
