@@ -31,7 +31,7 @@ type leadership struct {
 // and whoever does need not look for its own leases besides.
 const (
 	watchers   = 2
-	smallTable = 32 // rows
+	smallTable = 48 // rows of leases and workers
 )
 
 // watches reports whether this worker reads the whole table at every look.
@@ -39,7 +39,7 @@ func (m *member) watches(now time.Time) bool {
 	if m.observer.last.IsZero() || now.Sub(m.observer.last) >= reportEvery {
 		return true // whoever is not a watcher learns now and then whether it has become one
 	}
-	if len(m.observer.rows) <= smallTable {
+	if len(m.observer.rows)+len(m.observer.workers) <= smallTable {
 		return true
 	}
 	rank := 0
