@@ -180,3 +180,69 @@ func TestWorkerThatJoinsAFleetAtRestGetsItsPart(t *testing.T) {
 		})
 	}
 }
+
+// A table is small if it has few rows of any kind: of many workers that share few
+// leases not each reads all the rows of the others all the time.
+func TestFewOfManyWorkersReadTheTableAllTheTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, lease.NewMemoryStore(), newStream(4))
+		defer f.end()
+		f.held = f.rest
+		const workers = 50
+		for i := range workers {
+			f.start(fmt.Sprintf("w%02d", i))
+		}
+		time.Sleep(time.Minute)
+		looks := make([]atomic.Int64, workers)
+		for i := range workers {
+			f.workers[fmt.Sprintf("w%02d", i)].store.faults(func(c storeCall) (error, bool) {
+				if c.op == "snapshot" {
+					looks[i].Add(1)
+				}
+				return nil, false
+			}, nil)
+		}
+		time.Sleep(time.Minute)
+		often := 0
+		for i := range looks {
+			if looks[i].Load() > 3 { // now and then each does
+				often++
+			}
+		}
+		if often > 3 {
+			t.Errorf("%d of %d workers read the whole table all the time, want the leader and two more", often, workers)
+		}
+	})
+}
+
+// A worker that was cut off for so long that its leases were taken from it gets its
+// part again soon after it is back, whenever that is: at first nobody knows whether
+// the one who took them did so before or after it showed life.
+func TestWorkerThatIsBackGetsItsPartSoon(t *testing.T) {
+	t.Parallel()
+	for out := failover * 5 / 4; out < failover*8/5; out += 100 * time.Millisecond {
+		t.Run(fmt.Sprint(out), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, lease.NewMemoryStore(), newStream(9))
+				defer f.end()
+				f.start("a") // leads
+				time.Sleep(5 * time.Second)
+				b := f.start("b")
+				f.start("c")
+				time.Sleep(40 * time.Second)
+				b.store.pause()
+				time.Sleep(out)
+				b.store.resume()
+				back := time.Now()
+				for f.counts()["b"] < 3 && time.Since(back) < time.Minute {
+					time.Sleep(50 * time.Millisecond)
+				}
+				if took := time.Since(back); took > 8*time.Second {
+					t.Errorf("b has its part %v after it was back, want at most 8s", took)
+				}
+			})
+		})
+	}
+}

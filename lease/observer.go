@@ -176,7 +176,7 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 			signs[r.Reader()] = true
 		} else {
 			o.noteMove(now, r.Owner, r.Leaving, v.owner, v.leaving)
-			o.noteDeath(v, r)
+			o.noteDeath(now, v, r)
 			v.pair, o.stirred = now, now
 			v.assigned = r.Leaving == ""
 			v.idle = v.assigned && r.Counter == v.counter+1
@@ -195,14 +195,22 @@ func (o *observer) observeRows(now time.Time, rows []Row) (signs map[string]bool
 // noteDeath suspects the worker from which the lease was just taken because it did
 // not renew it: a leader that went since may have been the only one to see that.
 // An explanation from before, which a worker of the KCL leaves in the row, does not
-// count.
-func (o *observer) noteDeath(v *rowView, r *Row) {
+// count. Nor does one of a worker that has shown life since: it had been frozen, or
+// cut off, and is back.
+func (o *observer) noteDeath(now time.Time, v *rowView, r *Row) {
 	m := r.Moved
 	if m == nil || m.At.Equal(v.moved) {
 		return
 	}
 	v.moved = m.At
-	if w := o.workers[m.From]; w != nil {
+	w := o.workers[m.From]
+	if w == nil {
+		return
+	}
+	// What it wrote since the last look is younger than the renewal that was missed,
+	// unless that look is long ago.
+	back := w.changed.Equal(now) && (now.Sub(o.last) <= o.timing.failover/2 || w.updated.After(m.At))
+	if !back {
 		o.noteDead(w, r)
 	}
 }
