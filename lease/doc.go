@@ -45,9 +45,9 @@
 // the lock row. Every worker writes a row of its own every 30 seconds, without
 // which the leader gives it nothing, and looks for leases given to it ten times
 // in the failover time, at least every second. In a fleet at rest it looks every
-// third of the failover time, at most every 3.5 s: when for two minutes no record
-// was read, no lease moved and no worker came or went. What is being moved is looked
-// for every second again.
+// third of the failover time, or every 3.5 s if that is sooner: when for two minutes
+// no record was read, no lease moved and no worker came or went. What is being moved
+// is looked for every second again.
 //
 // Busy leases are balanced by load: their throughput, times what a KiB/s was seen
 // to cost each worker in CPU ([Options.Load]). Idle ones are balanced by number.
