@@ -43,6 +43,7 @@ type Fate struct {
 	ShardID        string
 	SequenceNumber string
 	Sub            int
+	Sent           time.Duration // when the call that stored it was
 
 	// Confirmed counts the attempts of which the program says that they stored
 	// the record, Doubtful those of which it does not know.
@@ -229,8 +230,11 @@ func (c *checking) checkPut(p *Put, entries []*Entry) {
 func (c *checking) checkStored(p *Put, f Fate, entries []*Entry) {
 	there, visible := false, false
 	for _, e := range entries {
-		there = there || e.ShardID == f.ShardID && e.SequenceNumber == f.SequenceNumber && e.Sub == f.Sub
-		visible = visible || !e.Hidden
+		at := e.ShardID == f.ShardID && e.SequenceNumber == f.SequenceNumber && e.Sub == f.Sub
+		there = there || at
+		// A call that is carried out after its stream was deleted and another one
+		// was made, with shards of the same names, learns nothing of either.
+		visible = visible || !e.Hidden || at && f.Sent < e.Created
 	}
 	switch {
 	case !there:

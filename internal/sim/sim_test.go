@@ -55,6 +55,7 @@ func TestLedgerFindsEveryLie(t *testing.T) {
 		{"sent again, not admitted", []func(*Ledger){end("a", ok(1)), end("b", Fate{Outcome: OK, ShardID: "s", SequenceNumber: "103", Confirmed: 2})}, []Entry{at("a", 1), at("b", 2), at("b", 3)}, "S10: 1 aggregates"},
 		{"sent again and admitted", []func(*Ledger){end("a", ok(1)), end("b", Fate{Outcome: OK, ShardID: "s", SequenceNumber: "103", Confirmed: 2}), func(l *Ledger) { l.Resent(1) }}, []Entry{at("a", 1), at("b", 2), at("b", 3)}, ""},
 		{"hidden", []func(*Ledger){end("a", ok(1)), end("b", ok(2))}, []Entry{at("a", 1), {ShardID: "s", SequenceNumber: "102", PartitionKey: "k", Data: []byte("b data"), Hidden: true}}, "S11: b"},
+		{"hidden in a stream it was not sent to", []func(*Ledger){end("a", ok(1)), end("b", ok(2))}, []Entry{at("a", 1), {ShardID: "s", SequenceNumber: "102", Created: time.Second, PartitionKey: "k", Data: []byte("b data"), Hidden: true}}, ""},
 		{"out of order", []func(*Ledger){end("a", ok(2)), end("b", ok(1))}, []Entry{at("b", 1), at("a", 2)}, "S6: a of k is stored for the first time behind b\nS6: a of k is stored for the last"},
 		{"a run is repeated in doubt", []func(*Ledger){end("a", doubt(ok(3))), end("b", doubt(ok(4)))}, []Entry{at("a", 1), at("b", 2), at("a", 3), at("b", 4)}, ""},
 		{"repeated behind others", []func(*Ledger){end("a", doubt(ok(3))), end("b", ok(2))}, []Entry{at("a", 1), at("b", 2), at("a", 3)}, "S6: a of k is stored for the last time behind b"},

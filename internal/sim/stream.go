@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -17,6 +18,7 @@ import (
 
 // An incarnation is a stream as it was when it was deleted.
 type incarnation struct {
+	created time.Duration
 	shards  []kinesistest.Shard
 	records []kinesistest.Record
 }
@@ -30,6 +32,9 @@ func (w *World) CreateStream(name string, shards int) {
 	if err := w.Server.CreateStream(name, shards); err != nil {
 		w.Fatal(err)
 	}
+	w.mu.Lock()
+	w.created[name] = w.Since()
+	w.mu.Unlock()
 }
 
 // DeleteStream deletes a stream, and remembers its records for [World.Truth].
@@ -41,6 +46,7 @@ func (w *World) DeleteStream(name string) {
 		return
 	}
 	w.mu.Lock()
+	old.created = w.created[name]
 	w.streams[name] = append(w.streams[name], old)
 	w.mu.Unlock()
 }
@@ -92,7 +98,8 @@ func (w *World) Scale(stream string, shards int) {
 
 // An Entry is a user record in a stream.
 type Entry struct {
-	Incarnation    int // how often the stream had been deleted before
+	Incarnation    int           // how often the stream had been deleted before
+	Created        time.Duration // when this one was created
 	ShardID        string
 	SequenceNumber string
 	Sub            int
@@ -113,10 +120,10 @@ type Entry struct {
 // sequence numbers of children are above those of their parents.
 func (w *World) Truth(stream string) []Entry {
 	w.mu.Lock()
-	lives := slices.Clone(w.streams[stream])
+	lives, created := slices.Clone(w.streams[stream]), w.created[stream]
 	w.mu.Unlock()
 	if shards := w.Server.Shards(stream); shards != nil {
-		lives = append(lives, incarnation{shards, slices.Collect(w.Server.Records(stream))})
+		lives = append(lives, incarnation{created, shards, slices.Collect(w.Server.Records(stream))})
 	}
 	var all []Entry
 	for i, life := range lives {
@@ -144,7 +151,7 @@ func (l *incarnation) unpack(n int) (all []Entry, err error) {
 	}
 	var broken []error
 	for _, r := range l.records {
-		at := Entry{Incarnation: n, ShardID: r.ShardID, SequenceNumber: r.SequenceNumber, PartitionKey: r.PartitionKey, Data: r.Data, Bare: true}
+		at := Entry{Incarnation: n, Created: l.created, ShardID: r.ShardID, SequenceNumber: r.SequenceNumber, PartitionKey: r.PartitionKey, Data: r.Data, Bare: true}
 		agg, err := aggregation.Decode(r.Data)
 		if errors.Is(err, aggregation.ErrNotAggregated) {
 			all = append(all, at)

@@ -36,6 +36,7 @@ type World struct {
 	calls      map[string]*Calls
 	links      map[string]*link
 	streams    map[string][]incarnation // deleted ones
+	created    map[string]time.Duration // the latest of that name
 }
 
 // A Violation is an invariant that did not hold.
@@ -58,7 +59,7 @@ func New(t *testing.T, seed Seed, optFns ...func(*kinesistest.Options)) *World {
 		T: t, Seed: seed, Server: kinesistest.NewServer(optFns...),
 		Latency: 20 * time.Millisecond,
 		start:   time.Now(),
-		calls:   make(map[string]*Calls), links: make(map[string]*link), streams: make(map[string][]incarnation),
+		calls:   make(map[string]*Calls), links: make(map[string]*link), streams: make(map[string][]incarnation), created: make(map[string]time.Duration),
 	}
 	w.Server.Inject(kinesistest.Fault{Intercept: w.travel})
 	t.Cleanup(w.end)
