@@ -120,16 +120,15 @@ func (p *Producer) refile(from []*parcel, now instant) {
 	var lanes []*lane
 	for _, q := range from {
 		q.left(func(e, moved *entry, r *aggregation.Record) {
-			hash, cost := hashKey(r), p.cost(r)
+			hash := hashKey(r)
 			l := rt.lane(hash)
+			cost := p.carry(q, l, r)
 			if packed[l] == nil {
 				lanes = append(lanes, l)
 			}
 			to := p.fileInto(l, packed, moved, r, hash, cost, now)
 			to.due, to.born = min(to.due, q.due), min(to.born, q.born)
 			to.adopt(q.tickets)
-			q.lane.share.Transfer(&l.share, cost)
-			q.cost -= cost
 			e.end()
 		})
 		p.drop(q)

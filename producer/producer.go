@@ -28,6 +28,8 @@ type Producer struct {
 	window time.Duration // how early a record may leave to keep others company
 	small  int           // bytes of data of a record that may go on a stage, and always gains
 
+	overhead int64 // what a record costs beyond its bytes where it is aggregated
+
 	budget  *budget.Budget
 	routes  atomic.Pointer[routes]
 	parcels sync.Pool // of *parcel that aggregate
@@ -85,18 +87,19 @@ func New(client KinesisAPI, stream string, optFns ...func(*Options)) (*Producer,
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	p := &Producer{
-		client:  client,
-		wire:    wire.New(opts.Wire),
-		stream:  t,
-		opts:    opts,
-		start:   time.Now(),
-		window:  min(50*time.Millisecond, opts.RecordMaxBufferedTime/5),
-		small:   min(smallData, opts.AggregationMaxBytes/3),
-		budget:  opts.Budget,
-		ids:     newIDs(),
-		wake:    make(chan struct{}, 1),
-		closing: make(chan struct{}),
-		done:    make(chan struct{}),
+		client:   client,
+		wire:     wire.New(opts.Wire),
+		stream:   t,
+		opts:     opts,
+		start:    time.Now(),
+		window:   min(50*time.Millisecond, opts.RecordMaxBufferedTime/5),
+		small:    min(smallData, opts.AggregationMaxBytes/3),
+		overhead: opts.overhead(),
+		budget:   opts.Budget,
+		ids:      newIDs(),
+		wake:     make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
 	}
 	if p.budget == nil {
 		p.budget = NewBudget(opts.MaxBufferedBytes)
@@ -207,9 +210,9 @@ func (p *Producer) accept(ctx context.Context, r *Record, done func(Result), w *
 	}
 	ar := aggregation.Record{PartitionKey: r.PartitionKey, ExplicitHashKey: r.ExplicitHashKey, Data: r.Data, Tags: tags}
 	e := entry{key: r.PartitionKey, done: done, wait: w}
-	cost := p.cost(&ar)
 	for {
 		l := rt.lane(hash)
+		cost := p.cost(&ar, l)
 		if !l.share.TryAcquire(cost) {
 			if err := p.waitForRoom(ctx, l, cost); err != nil {
 				return err

@@ -109,15 +109,45 @@ const (
 	aggregatedOverhead = 128
 	singleOverhead     = 384
 	tagOverhead        = 8
+
+	// aggregateOverhead is what an aggregate takes that has hardly begun. It counts
+	// where aggregates hold few records.
+	aggregateOverhead = 1792
+	fewRecords        = 16
 )
 
-// cost is what a record is charged.
-func (p *Producer) cost(r *aggregation.Record) int64 {
+// overhead returns what a record is charged that goes into an aggregate.
+func (o *Options) overhead() int64 {
+	n := int64(aggregatedOverhead)
+	if fit := min(o.AggregationMaxRecords, o.AggregationMaxBytes/64); fit < fewRecords {
+		n += aggregateOverhead / int64(fit)
+	}
+	return n
+}
+
+// cost is what a record is charged in a lane.
+func (p *Producer) cost(r *aggregation.Record, l *lane) int64 {
 	n := int64(len(r.PartitionKey)+len(r.ExplicitHashKey)+len(r.Data)) + tagBytes(r.Tags)
-	if p.opts.Aggregate {
-		return n + aggregatedOverhead
+	if l.aggregate {
+		return n + p.overhead
 	}
 	return n + singleOverhead
+}
+
+// carry moves the charge of a record along from its parcel to another lane, and
+// returns what it is there: more if the record takes more there, but not less, so
+// that a full buffer stays full until something has ended.
+func (p *Producer) carry(from *parcel, to *lane, r *aggregation.Record) int64 {
+	had := p.cost(r, from.lane)
+	from.lane.share.Transfer(&to.share, had)
+	from.cost -= had
+	more := p.cost(r, to) - had
+	if more <= 0 {
+		return had
+	}
+	to.share.Charge(more)
+	p.counts.released.Add(-more)
+	return had + more
 }
 
 // hashKey returns the hash key that decides the shard of a checked record.

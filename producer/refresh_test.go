@@ -213,3 +213,62 @@ func TestTryPutDoesNotJudgeAnUnknownStream(t *testing.T) {
 		}
 	})
 }
+
+// Records count for more where they are not aggregated, and those that wait come
+// to count for more when the stream changes under them.
+func TestChargeFollowsTheStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const records, single = 100, 384 + 1 + 10
+		s := &changing{stub: newStub(1)}
+		p, err := producer.New(deafTo{s}, "s", func(o *producer.Options) {
+			o.MaxInFlight, o.RequestTimeout, o.RecordTTL, o.CollectionMaxRecords = 1, time.Hour, time.Hour, 1
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func(summary types.StreamDescriptionSummary) {
+			s.set(summary, nil)
+			time.Sleep(11 * time.Second)
+			var refused *producer.RecordError
+			if _, err := p.Put(t.Context(), producer.Record{PartitionKey: "k", Data: make([]byte, 2<<20)}); !errors.As(err, &refused) {
+				t.Errorf("Put of 2 MiB = %v", err)
+			}
+		}
+		put := func() {
+			if err := p.PutAsync(t.Context(), producer.Record{PartitionKey: "k", Data: make([]byte, 10)}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		buffered := func(when string, want int64) {
+			t.Helper()
+			if got := p.Stats().BufferedBytes; got != want {
+				t.Errorf("%s %d bytes are buffered, want %d", when, got, want)
+			}
+		}
+		look(auto)
+		put()
+		time.Sleep(time.Second) // it is under way from here on
+		for range records {
+			put()
+		}
+		buffered("on an AUTO stream", single*(1+records))
+		look(types.StreamDescriptionSummary{})
+		buffered("when they are aggregated", single*(1+records))
+		for range records {
+			put()
+		}
+		buffered("with others", single*(1+records)+(128+1+10)*records)
+		look(auto)
+		buffered("on an AUTO stream again", single*(1+2*records))
+		closeNow(t, p)
+		buffered("after Close", 0)
+	})
+}
+
+// deafTo never answers PutRecords.
+type deafTo struct{ *changing }
+
+func (deafTo) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, f ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	return deaf{}.PutRecords(ctx, in, f...)
+}

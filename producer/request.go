@@ -221,7 +221,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 	rest.adopt(q.tickets)
 	rest.born = q.born
 	q.left(func(e, moved *entry, r *aggregation.Record) {
-		cost := p.cost(r)
+		cost := p.cost(r, q.lane)
 		rest.add(moved, r, hashKey(r), cost)
 		q.cost -= cost
 		e.end()

@@ -170,14 +170,13 @@ func (p *Producer) reroute(next *routes, now instant) {
 func (p *Producer) repack(from *parcel, now instant, rt *routes) {
 	due := min(from.due, now.after(p.opts.RecordMaxBufferedTime))
 	from.left(func(e, moved *entry, r *aggregation.Record) {
-		hash, cost := hashKey(r), p.cost(r)
+		hash := hashKey(r)
 		l := rt.lane(hash)
+		cost := p.carry(from, l, r)
 		l.mu.Lock()
 		_, to := l.add(p, moved, r, hash, cost, now, due)
 		to.due, to.born = min(to.due, due), min(to.born, from.born)
 		l.mu.Unlock()
-		from.lane.share.Transfer(&l.share, cost)
-		from.cost -= cost
 		to.adopt(from.tickets)
 		e.end()
 		p.poke(l)

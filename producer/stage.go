@@ -115,7 +115,7 @@ func (p *parcel) addStaged(pr *Producer, s *stage, n int) {
 		if err := p.enc.Append(r); err != nil {
 			panic("producer: staged record refused: " + err.Error())
 		}
-		p.cost += pr.cost(&r)
+		p.cost += pr.cost(&r, p.lane)
 		p.payload += len(r.Data)
 		p.expires = min(p.expires, e.expires)
 		p.calls = p.calls || e.done != nil

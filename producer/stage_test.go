@@ -27,11 +27,11 @@ func packed(t interface{ Fatalf(string, ...any) }, small int, opts Options, reco
 	cost, staged := int64(0), 0
 	for i := range records {
 		r := &records[i]
-		state, _ := l.put(pr, &entry{key: r.PartitionKey}, r, hashKey(r), pr.cost(r))
+		state, _ := l.put(pr, &entry{key: r.PartitionKey}, r, hashKey(r), pr.cost(r, l))
 		if state != laneOpen {
 			t.Fatalf("put = %d", state)
 		}
-		cost += pr.cost(r)
+		cost += pr.cost(r, l)
 		staged = max(staged, int(l.n))
 	}
 	l.takeOpen(pr)
@@ -45,7 +45,7 @@ func packed(t interface{ Fatalf(string, ...any) }, small int, opts Options, reco
 		var in []string
 		q.each(func(_ int, e *entry, r aggregation.Record) {
 			in = append(in, fmt.Sprint(e.key, " ", r.PartitionKey, " ", r.ExplicitHashKey, " ", string(r.Data), " ", slices.Collect(r.Tags.All())))
-			cost -= pr.cost(&r)
+			cost -= pr.cost(&r, l)
 		})
 		parcels = append(parcels, in)
 	}
