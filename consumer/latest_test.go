@@ -1,10 +1,17 @@
 package consumer_test
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/consumer"
 )
@@ -49,6 +56,63 @@ func TestLatestIsWhereTheFirstReaderBegan(t *testing.T) {
 				}
 				if missing := w.missing(); len(missing) != before {
 					t.Errorf("%d records are missing, want the %d from before the first reader", len(missing), before)
+				}
+			})
+		})
+	}
+}
+
+// A doer is an HTTP client.
+type doer func(*http.Request) (*http.Response, error)
+
+func (f doer) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+// An answer says when it was made, and what it says of the shard may be older by all
+// the time that it took. A record that arrived meanwhile is read, also if the
+// iterator of that answer is refused.
+func TestLatestDoesNotPassOverWhatArrivesDuringAnAnswer(t *testing.T) {
+	t.Parallel()
+	for _, slow := range []string{"GetShardIterator", "GetRecords"} {
+		t.Run(slow, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				w.puts(3)
+				time.Sleep(10 * time.Second)
+				cfg := w.srv.Config()
+				next, slept, refused := cfg.HTTPClient, false, false
+				cfg.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+					_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+					if slept && !refused && op == "GetRecords" {
+						refused = true
+						body := `{"__type":"ExpiredIteratorException","message":"test"}`
+						return &http.Response{
+							StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
+							Body: io.NopCloser(bytes.NewReader([]byte(body))), ContentLength: int64(len(body)),
+						}, nil
+					}
+					resp, err := next.Do(r)
+					if err == nil && op == slow && !slept {
+						slept = true
+						w.puts(1)
+						time.Sleep(1500 * time.Millisecond)
+						resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+					}
+					return resp, err
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				client := kinesis.NewFromConfig(cfg, func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
+				got := ""
+				for b, err := range consumer.ReadShard(ctx, client, stream, id(0), consumer.FromLatest()) {
+					if err != nil {
+						break
+					}
+					got = string(b.Records[0].Data)
+					break
+				}
+				if got != "r3" || !refused {
+					t.Errorf("first record read: %q, iterator refused: %v; want r3, which was put during the answer", got, refused)
 				}
 			})
 		})

@@ -113,11 +113,12 @@ func (p *place) begun(r request, called time.Time, meta middleware.Metadata) {
 	}
 }
 
-// answered notes when the shard answered a call made at called.
+// answered notes when the shard answered a call made at called: as early as that can
+// have been, since the answer does not have what arrived while it was on its way.
 func (p *place) answered(called time.Time, meta middleware.Metadata) {
 	p.heard = called
-	if at, ok := awsmiddleware.GetServerTime(meta); ok {
-		p.heard = at
+	if sent, ok := awsmiddleware.GetServerTime(meta); ok {
+		p.heard = sent.Add(-time.Since(called))
 	}
 }
 
