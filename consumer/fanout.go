@@ -30,6 +30,8 @@ type fanOut struct {
 	client    FanOutAPI
 	consumer  *registrar
 	transport *fanOutTransport
+	shared    *fanOuts
+	users     int // retrievers; guarded by shared.mu
 }
 
 // fanOuts are what subscriptions share, by stream, for one run of a Consumer.
@@ -41,8 +43,9 @@ type fanOuts struct {
 	looking  sync.WaitGroup // the registrars
 }
 
-// of returns what the subscriptions to a stream share, nil if it is polled. The
-// first one to ask starts to look for the consumer; run ends that.
+// of returns what the subscriptions to a stream share, nil if it is polled, for a
+// user that calls leave. The first one to ask starts to look for the consumer; run
+// ends that.
 func (s *fanOuts) of(run context.Context, client KinesisAPI, stream streamRef, o *Options, identity string) (*fanOut, error) {
 	if o.Retrieval == Polling {
 		return nil, nil
@@ -55,14 +58,34 @@ func (s *fanOuts) of(run context.Context, client KinesisAPI, stream streamRef, o
 	defer s.mu.Unlock()
 	f := s.byStream[stream]
 	if f == nil {
-		f = &fanOut{client: api, transport: &s.transport, consumer: newRegistrar(api, stream, o.FanOutConsumer, identity)}
+		f = &fanOut{client: api, transport: &s.transport, shared: s, consumer: newRegistrar(api, stream, o.FanOutConsumer, identity)}
 		if s.byStream == nil {
 			s.byStream = make(map[streamRef]*fanOut)
 		}
 		s.byStream[stream] = f
-		s.looking.Go(func() { f.consumer.run(run) })
+		s.looking.Go(func() { f.consumer.run(run, f.wanted) })
 	}
+	f.users++
 	return f, nil
+}
+
+// leave says that a user of f has ended.
+func (f *fanOut) leave() {
+	f.shared.mu.Lock()
+	defer f.shared.mu.Unlock()
+	f.users--
+}
+
+// wanted reports whether f has users. If not it is dropped, and who comes next begins
+// anew: it may be of a stream that is gone.
+func (f *fanOut) wanted() bool {
+	s := f.shared
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.users == 0 {
+		delete(s.byStream, f.consumer.stream)
+	}
+	return f.users > 0
 }
 
 // end waits for what of has started, whose run has ended, and closes the

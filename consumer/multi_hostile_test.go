@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/consumer"
+	"github.com/kinesis-go/kinesis/kinesistest"
 	"github.com/kinesis-go/kinesis/lease"
 )
 
@@ -165,5 +167,43 @@ func TestLastWorkerOfManyStreamsDeregisters(t *testing.T) {
 				t.Errorf("%d consumers of clicks are left in account %d", n, account)
 			}
 		}
+	})
+}
+
+// Of a stream that is gone, and whose leases are, nothing is asked any more; one that
+// is there goes on to be read, and one that comes back is.
+func TestFanOutConsumerOfAFormerStreamIsNotLookedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccounts(t)
+		clicks, orders := a.create(0, "clicks"), a.create(0, "orders")
+		a.name(consumer.Stream{Name: "clicks"}, consumer.Stream{Name: "orders"})
+		stop := a.run("w1", fanOut, func(o *consumer.Options) {
+			was := o.Lease
+			o.Lease = func(l *lease.Options) { was(l); l.FormerStreams = 2 * time.Minute }
+		})
+		defer func() { stop() }()
+		time.Sleep(time.Minute)
+		force := &kinesis.DeleteStreamInput{StreamName: aws.String("orders"), EnforceConsumerDeletion: aws.Bool(true)}
+		if _, err := a.kinesis(0).DeleteStream(t.Context(), force); err != nil {
+			t.Fatal(err)
+		}
+		a.name(consumer.Stream{Name: "clicks"})
+		time.Sleep(4 * time.Minute)
+		var calls atomic.Int64
+		for _, op := range []string{"DescribeStreamConsumer", "RegisterStreamConsumer"} {
+			a.srvs[0].Inject(kinesistest.Fault{Operation: op, Match: func(*kinesistest.Call) bool { calls.Add(1); return false }})
+		}
+		a.puts(0, "clicks", 10)
+		time.Sleep(5 * time.Minute)
+		a.expect("after the stream was deleted", map[string]int{clicks: 10, orders: 0})
+		if n := calls.Load(); n != 0 {
+			t.Errorf("%d calls in five minutes to find or register a consumer, want none", n)
+		}
+		again := a.create(0, "orders")
+		a.puts(0, "orders", 10)
+		a.name(consumer.Stream{Name: "clicks"}, consumer.Stream{Name: "orders"})
+		time.Sleep(2 * time.Minute)
+		a.expect("created again", map[string]int{clicks: 10, again: 10})
 	})
 }

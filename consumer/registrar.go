@@ -81,8 +81,9 @@ func (r *registrar) set(s registration) {
 	r.changed = make(chan struct{})
 }
 
-// run looks after the consumer until ctx ends.
-func (r *registrar) run(ctx context.Context) {
+// run looks after the consumer until ctx ends, or nobody wants it while it is not
+// there.
+func (r *registrar) run(ctx context.Context, wanted func() bool) {
 	active := false // ever: what was there once may come again
 	for failures := 0; ; {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
@@ -116,7 +117,7 @@ func (r *registrar) run(ctx context.Context) {
 			}
 			continue
 		}
-		if sleep(ctx, pause) != nil {
+		if sleep(ctx, pause) != nil || !wanted() {
 			return
 		}
 	}

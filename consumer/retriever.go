@@ -310,6 +310,9 @@ func (r *retriever) endSubscription() {
 // close ends what the retriever holds open.
 func (r *retriever) close() {
 	r.endSubscription()
+	if r.fan != nil {
+		r.fan.leave()
+	}
 	r.account.close()
 	r.health.left(r.stream.name, r.shardID)
 }
