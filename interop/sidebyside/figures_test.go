@@ -86,7 +86,7 @@ func (w *world) figureChildren(parent, who string) {
 // rest measures two workers over four idle shards.
 func (w *world) rest(who string, workers ...*worker) {
 	w.t.Helper()
-	<-time.After(3 * time.Minute) // what a start brings is over, and the measured traffic has decayed
+	<-time.After(5 * time.Minute) // what a start brings is over, the measured traffic has decayed, and so has what that moved
 	reads, writes, cpu, mib := 0, 0, time.Duration(0), 0
 	for _, k := range workers {
 		_, used := k.usage(w.t)
