@@ -57,6 +57,8 @@ type Consumer struct {
 	fans    fanOuts
 	health  health
 	running atomic.Bool
+
+	heritage heritage
 }
 
 // New returns a consumer of a stream, given by name or ARN, for the application
@@ -144,6 +146,7 @@ func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	cause := context.Cause(ctx)
 	cancel(nil)
 	c.fans.end()
+	c.heritage.end()
 	var fatal *fatalError
 	if errors.As(cause, &fatal) {
 		return fatal.err
@@ -205,6 +208,7 @@ func (c *Consumer) hold(run, fetch, work context.Context, held *lease.Held, h Ha
 			source: r, stored: from,
 			store: held.Checkpoint, prepare: held.Prepare, pending: held.Pending(), failed: c.opts.checkpointFailed,
 			opts: &c.opts, stops: [2]<-chan struct{}{run.Done(), fetch.Done()},
+			parents: held.Shard().Parents, heritage: &c.heritage,
 		}
 		err = s.settle(work, handle(work, s, h))
 		s.end()
@@ -279,8 +283,16 @@ func (c *Consumer) finish(fetch, work context.Context, held *lease.Held, s *Shar
 		case <-ctx.Done():
 		}
 	})
+	c.heritage.leave(s)
+	ready := false
 	for n := 0; ; n++ {
-		err := held.Finish(ctx, children)
+		var err error
+		if !ready {
+			err = s.beforeStore(ctx)
+		}
+		if ready = err == nil; ready {
+			err = held.Finish(ctx, children)
+		}
 		switch {
 		case err == nil || errors.Is(err, lease.ErrLost):
 			return err

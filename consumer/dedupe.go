@@ -5,21 +5,24 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // A DedupeStore keeps the windows of [EachOptions].DedupeBytes where the next
 // worker of a shard finds them: a file, a table, an object store. Its methods may
 // be called for several shards at a time.
 type DedupeStore interface {
-	// Load returns what was saved last for the shard, nil if nothing was. An error
-	// fails the handler, which is called again after a pause.
-	Load(ctx context.Context, s *Shard) ([]byte, error)
+	// Load returns what was saved last for a shard of the stream of s, nil if
+	// nothing was: for s itself, and if there is nothing for that, for each of the
+	// shards that it was split or merged from. An error fails the handler, which is
+	// called again after a pause.
+	Load(ctx context.Context, s *Shard, shardID string) ([]byte, error)
 
 	// Save keeps a window in place of the shard's earlier one. It is called before
-	// each checkpoint, which is not stored if Save fails. A worker that has lost the
-	// shard and does not know it yet may save too: a store that compares
-	// [Shard.Epoch] can refuse it; one that does not may let repetitions through
-	// and leaves out nothing.
+	// each checkpoint, the last one at the end of the shard too, which is not stored
+	// if Save fails. A worker that has lost the shard and does not know it yet may
+	// save too: a store that compares [Shard.Epoch] can refuse it; one that does not
+	// may let repetitions through and leaves out nothing.
 	Save(ctx context.Context, s *Shard, window []byte) error
 }
 
@@ -107,16 +110,26 @@ func (d *dedupe) save() []byte {
 	return out
 }
 
-func (d *dedupe) load(saved []byte) error {
-	if len(saved) == 0 {
-		return nil
+// load remembers what is in saved windows, the newest of each longest.
+func (d *dedupe) load(saved ...[]byte) error {
+	longest := 0
+	for i, w := range saved {
+		if len(w) == 0 {
+			continue
+		}
+		if w[0] != windowFormat || (len(w)-1)%len(digest{}) != 0 {
+			return fmt.Errorf("consumer: saved window of ids: %d bytes in format %d, want format %d and 16 bytes per id",
+				len(w), w[0], windowFormat)
+		}
+		saved[i] = w[1:]
+		longest = max(longest, len(w)-1)
 	}
-	if saved[0] != windowFormat || (len(saved)-1)%len(digest{}) != 0 {
-		return fmt.Errorf("consumer: saved window of ids: %d bytes in format %d, want format %d and 16 bytes per id",
-			len(saved), saved[0], windowFormat)
-	}
-	for rest := saved[1:]; len(rest) > 0; rest = rest[len(digest{}):] {
-		d.remember(digest(rest))
+	for left := longest; left > 0; left -= len(digest{}) {
+		for _, w := range saved {
+			if at := len(w) - left; at >= 0 && left <= len(w) {
+				d.remember(digest(w[at:]))
+			}
+		}
 	}
 	return nil
 }
@@ -127,19 +140,106 @@ func (r *runner) remembering(ctx context.Context, o *EachOptions) error {
 	if o.DedupeBytes == 0 {
 		return nil
 	}
+	s := r.shard
 	r.seen = newDedupe(o.DedupeBytes)
-	if o.DedupeStore == nil {
-		return nil
-	}
-	saved, err := o.DedupeStore.Load(ctx, r.shard)
+	saved, err := s.windows(ctx, o.DedupeStore)
 	if err == nil {
-		err = r.seen.load(saved)
+		err = r.seen.load(saved...)
 	}
 	if err != nil {
-		return fmt.Errorf("consumer: load the ids of shard %s: %w", r.shard.id, err)
+		return fmt.Errorf("consumer: load the ids of shard %s: %w", s.id, err)
 	}
-	r.shard.before = func(ctx context.Context) error { return o.DedupeStore.Save(ctx, r.shard, r.seen.save()) }
+	s.seen = r.seen
+	if o.DedupeStore != nil {
+		s.before = func(ctx context.Context) error { return o.DedupeStore.Save(ctx, s, r.seen.save()) }
+	}
 	return nil
+}
+
+// windows returns what is remembered of a shard that begins, or of those that it
+// was split or merged from.
+func (s *Shard) windows(ctx context.Context, store DedupeStore) ([][]byte, error) {
+	if store == nil {
+		return s.heritage.of(s), nil
+	}
+	saved, err := store.Load(ctx, s, s.id)
+	if err != nil || len(saved) > 0 {
+		return [][]byte{saved}, err
+	}
+	var all [][]byte
+	for _, parent := range s.parents {
+		if saved, err = store.Load(ctx, s, parent); err != nil {
+			return nil, err
+		}
+		all = append(all, saved)
+	}
+	return all, nil
+}
+
+// heirTime is how long the window of a finished shard is kept for its children.
+// They begin within seconds, if this worker reads them.
+const heirTime = 5 * time.Minute
+
+// A heritage is the windows of shards that a consumer has finished, for their
+// children: a reshard is when producers put records again. A nil one has none.
+type heritage struct {
+	mu   sync.Mutex
+	left map[heir]*legacy
+}
+
+type heir struct{ stream, shard string }
+
+// A legacy is what a shard left.
+type legacy struct {
+	window []byte
+	end    *time.Timer
+}
+
+// leave keeps the window of a shard that is finished, if it has one.
+func (h *heritage) leave(s *Shard) {
+	if s.seen == nil {
+		return
+	}
+	key := heir{s.streamID, s.id}
+	l := &legacy{window: s.seen.save()}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.left == nil {
+		h.left = make(map[heir]*legacy)
+	}
+	h.left[key] = l
+	l.end = time.AfterFunc(heirTime, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.left[key] == l {
+			delete(h.left, key)
+		}
+	})
+}
+
+// of returns the windows of a shard's parents.
+func (h *heritage) of(s *Shard) (windows [][]byte) {
+	if h == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, parent := range s.parents {
+		if l := h.left[heir{s.streamID, parent}]; l != nil {
+			windows = append(windows, l.window)
+		}
+	}
+	return windows
+}
+
+// end forgets all of it.
+func (h *heritage) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.left {
+		l.end.Stop()
+	}
+	clear(h.left)
 }
 
 // repeats reports whether a record is a repetition, and tells if it is.

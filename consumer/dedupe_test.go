@@ -21,8 +21,8 @@ type shelf struct {
 	saves   int
 }
 
-func (s *shelf) Load(_ context.Context, shard *Shard) ([]byte, error) {
-	return s.windows[shard.ID()], s.fail
+func (s *shelf) Load(_ context.Context, _ *Shard, id string) ([]byte, error) {
+	return s.windows[id], s.fail
 }
 
 func (s *shelf) Save(_ context.Context, shard *Shard, window []byte) error {
@@ -198,6 +198,35 @@ func TestWindowReachesAsFarAsItsBytes(t *testing.T) {
 	}
 	if !small.knows(&Record{ID: "999"}) || !small.knows(&Record{ID: "990"}) || small.knows(&Record{ID: "989"}) {
 		t.Error("a smaller window does not know the newest of a larger")
+	}
+}
+
+// A window made of several has the newest of each, also when they differ in length.
+func TestWindowOfSeveralHasTheNewestOfEach(t *testing.T) {
+	t.Parallel()
+	var saved [][]byte
+	for shard, n := range []int{1000, 0, 30, 5} {
+		d := newDedupe(100 * idBytes)
+		for i := range n {
+			d.add(named(1, fmt.Sprint(shard, "-", n-1-i)))
+		}
+		saved = append(saved, d.save())
+	}
+	d := newDedupe(65 * idBytes)
+	if err := d.load(append(saved, nil)...); err != nil {
+		t.Fatal(err)
+	}
+	for shard, want := range []int{30, 0, 30, 5} {
+		n := 0
+		for d.knows(&Record{ID: fmt.Sprint(shard, "-", n)}) {
+			n++
+		}
+		if n != want {
+			t.Errorf("of shard %d the newest %d are known, want %d", shard, n, want)
+		}
+	}
+	if len(d.order) != 65 {
+		t.Errorf("%d ids in all, want 65", len(d.order))
 	}
 }
 

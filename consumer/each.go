@@ -54,15 +54,17 @@ type EachOptions struct {
 	// with last, and does not call the function with a record whose id it knows:
 	// [Events.Skipped] is told. It is the memory for one shard, 64 bytes per id, so
 	// 1 MiB reaches 16,384 records with an id back; records without one are always
-	// handled. A repetition further behind, or in another shard after a split or
-	// merge, is not noticed: a child shard begins with an empty window, since the
-	// worker that reads it need not be the one that read its parents. A producer that
-	// puts a record again does so within seconds, so a reshard just then is what lets
-	// one through. 64 bytes to 1 GiB; 0, the default, remembers none.
+	// handled. A repetition further behind is not noticed. A child shard begins with
+	// what its parents left, the newest of each, as a reshard is when producers put
+	// records again: with the windows of those that this worker has finished in the
+	// last 5 minutes, or those in DedupeStore. Without a store a repetition is not
+	// noticed where another worker read the parent. 64 bytes to 1 GiB; 0, the default,
+	// remembers none.
 	DedupeBytes int64
 
 	// DedupeStore keeps what is remembered for the next worker of the shard, saved
-	// before each checkpoint. Default nil: each worker begins with nothing.
+	// before each checkpoint. Default nil: each worker begins with nothing but the
+	// windows of parents that it has finished itself.
 	DedupeStore DedupeStore
 
 	// CheckpointInterval is how long finished records may wait for their position

@@ -22,6 +22,7 @@ type Shard struct {
 	stream, id string // stream is what names it in events
 	name       string
 	streamID   string
+	parents    []string // ids
 	epoch      lease.Epoch
 	source     batchSource
 	store      func(context.Context, checkpoint.Position) error
@@ -41,6 +42,11 @@ type Shard struct {
 	// before is called before a position is stored, which it can prevent; nil if
 	// nothing is to be done. Set by an adapter before it begins.
 	before func(context.Context) error
+
+	// seen is the window of an adapter that has one, and heritage has those of other
+	// shards; nil in a test.
+	seen     *dedupe
+	heritage *heritage
 
 	// tick is that of Tick; used by the handler's goroutine only.
 	tick time.Duration
@@ -256,6 +262,9 @@ func (s *Shard) storeDelivered(ctx context.Context) error {
 	if p.IsZero() {
 		return nil
 	}
+	if err := s.beforeStore(ctx); err != nil {
+		return err
+	}
 	return s.store(ctx, p)
 }
 
@@ -287,10 +296,7 @@ func (s *Shard) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 	if again, err := s.admit(p); again || err != nil {
 		return err
 	}
-	var err error
-	if s.before != nil {
-		err = s.before(ctx)
-	}
+	err := s.beforeStore(ctx)
 	if err == nil {
 		err = s.store(ctx, p)
 	}
@@ -303,6 +309,15 @@ func (s *Shard) Checkpoint(ctx context.Context, p checkpoint.Position) error {
 		s.stored = p
 	}
 	return nil
+}
+
+// beforeStore does what has to be done before a position is stored, the end of
+// the shard too.
+func (s *Shard) beforeStore(ctx context.Context) error {
+	if s.before == nil {
+		return nil
+	}
+	return s.before(ctx)
 }
 
 // Prepare announces that p is about to be stored, the first phase of a checkpoint
