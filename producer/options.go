@@ -73,7 +73,8 @@ type Options struct {
 	// MaxBufferedBytes bounds the memory for records without a result: data,
 	// keys, tags, and 128 bytes for each record, 384 where nothing is aggregated
 	// (without Aggregate, on an AUTO stream, while no shards are known), and up to
-	// 1,920 where aggregates are to hold fewer than 16 records. When it is used up
+	// 1,920 where aggregates are to hold fewer than 16 records. Beyond it up to
+	// 5 KiB are used for each shard whose aggregate is being filled. When it is used up
 	// Put and PutAsync wait and TryPut refuses. One shard alone can use
 	// 8/9 of it, so that a hot one leaves room for the others. Default 64 MiB; at
 	// least 64 KiB.
