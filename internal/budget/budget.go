@@ -171,8 +171,10 @@ func (s *Share) take(n int64) bool {
 }
 
 // draw takes n bytes from the Budget, and a portion ahead if that is fair.
-func (s *Share) draw(n int64) bool {
-	want := max(n, s.portion())
+func (s *Share) draw(n int64) bool { return s.drawAhead(n, max(n, s.portion())) }
+
+// drawAhead takes want bytes if that is fair, else n, for a use of n.
+func (s *Share) drawAhead(n, want int64) bool {
 	for {
 		free := s.b.free.Load()
 		if !s.fair(free, want) {
@@ -181,11 +183,20 @@ func (s *Share) draw(n int64) bool {
 			}
 		}
 		if s.b.free.CompareAndSwap(free, free-want) {
-			s.drawn.Add(want)
-			s.spare.Add(want - n)
-			return true
+			break
 		}
 	}
+	s.drawn.Add(want)
+	if want == n {
+		return true
+	}
+	// Who began to wait since the portion was chosen has not seen it. A portion
+	// is chosen only where mu is not held.
+	if s.spare.Add(want - n); s.b.waiting.Load() > 0 {
+		s.giveBack(0)
+		s.b.serve()
+	}
+	return true
 }
 
 // fair reports whether the Share may have n of the free bytes.
@@ -345,6 +356,9 @@ func (b *Budget) reclaimLocked() {
 func (b *Budget) serve() {
 	b.mu.Lock()
 	served := b.serveSmall(b.serveLarge(nil))
+	if len(b.hungry) == 0 {
+		served = b.serveLarge(served) // with what the small ones have left
+	}
 	b.mu.Unlock()
 	for _, w := range served {
 		close(w.ready)
@@ -363,7 +377,7 @@ func (b *Budget) serveLarge(served []*waiter) []*waiter {
 				part = (part + 1) / 2
 			}
 			part = min(part, w.bytes-b.pot)
-			if floor := min(b.total/16, b.total-w.bytes); b.moving(free)-part < floor {
+			if floor := min(b.total/16, b.total-w.bytes); b.pot+part < w.bytes && b.moving(free)-part < floor {
 				part = max(0, min(part, free-floor))
 			}
 			if b.free.CompareAndSwap(free, free-part) {

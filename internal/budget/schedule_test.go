@@ -1,0 +1,145 @@
+package budget
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+)
+
+// A held is what somebody has, or waits for.
+type held struct {
+	share  *Share
+	bytes  int64
+	order  int // of asking
+	got    bool
+	over   bool
+	cancel context.CancelFunc
+}
+
+// Whatever is asked, given up and released in whatever order, when nothing moves
+// any more every byte is accounted for, nobody waits for what is there, and those
+// of a Share who wait for little came after those who have it.
+func TestNobodyWaitsForWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			const total = 1 << 20
+			r := rand.New(rand.NewPCG(seed, 1))
+			b := New(total)
+			shares := []*Share{b.Share(), b.Share(), b.Share(), b.Share()}
+			var all []*held
+			for range 400 {
+				switch k := r.IntN(10); {
+				case k < 5:
+					n := int64(1 + r.IntN(60<<10))
+					if r.IntN(4) == 0 {
+						n = int64(maxPortion + 1 + r.IntN(total-maxPortion))
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					h := &held{share: shares[r.IntN(len(shares))], bytes: n, order: len(all), cancel: cancel}
+					all = append(all, h)
+					go func() {
+						h.got = h.share.Acquire(ctx, n) == nil
+						h.over = !h.got
+					}()
+				case k < 9:
+					if i := pick(r, all, func(h *held) bool { return h.got && !h.over }); i >= 0 {
+						all[i].over = true
+						all[i].share.Release(all[i].bytes)
+					}
+				default:
+					if i := pick(r, all, func(h *held) bool { return !h.got && !h.over }); i >= 0 {
+						all[i].cancel()
+					}
+				}
+				synctest.Wait()
+				checkRest(t, b, all)
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
+				}
+			}
+			for _, h := range all {
+				h.cancel()
+				synctest.Wait()
+				if h.got && !h.over {
+					h.over = true
+					h.share.Release(h.bytes)
+				}
+			}
+			synctest.Wait()
+			if b.Used() != 0 || b.waiting.Load() != 0 || b.pot != 0 {
+				t.Errorf("seed %d: %d used, %d waiting, %d put by at the end", seed, b.Used(), b.waiting.Load(), b.pot)
+			}
+		})
+	}
+}
+
+// pick returns the index of one of those that are as they should be, -1 if none is.
+func pick(r *rand.Rand, all []*held, as func(*held) bool) int {
+	var which []int
+	for i, h := range all {
+		if as(h) {
+			which = append(which, i)
+		}
+	}
+	if len(which) == 0 {
+		return -1
+	}
+	return which[r.IntN(len(which))]
+}
+
+func checkRest(t *testing.T, b *Budget, all []*held) {
+	t.Helper()
+	used := int64(0)
+	for _, h := range all {
+		if h.got && !h.over {
+			used += h.bytes
+		}
+	}
+	free := b.free.Load()
+	if b.Used() != used || free < 0 {
+		t.Errorf("%d used, want %d; %d free", b.Used(), used, free)
+	}
+	if b.waiting.Load() == 0 {
+		return
+	}
+	for s := range b.shares {
+		if n := s.spare.Load(); n > 0 {
+			t.Errorf("%d drawn ahead while others wait", n)
+		}
+		if len(s.queue) > 0 && s.fair(free, s.queue[0].bytes) {
+			t.Errorf("%d bytes wait, with %d free", s.queue[0].bytes, free)
+		}
+	}
+	if len(b.large) > 0 && len(b.hungry) == 0 {
+		// What nothing was put by for waits for a release: its share has much.
+		w := b.large[0]
+		if free+b.pot >= w.bytes && (b.pot > 0 || w.share.fair(free, w.bytes)) {
+			t.Errorf("%d bytes wait, with %d free and %d put by", w.bytes, free, b.pot)
+		}
+	}
+}
+
+// A portion that was chosen just before somebody began to wait does not lie
+// unused meanwhile.
+func TestPortionGoesToWhoBeganToWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := New(1 << 20)
+		idle, other, late := b.Share(), b.Share(), b.Share()
+		other.TryAcquire(800 << 10)
+		portion := idle.portion()
+		got := false
+		go func() { got = late.Acquire(t.Context(), 300<<10) == nil }()
+		synctest.Wait()
+		if !idle.drawAhead(1<<10, portion) || portion != maxPortion {
+			t.Fatal("no portion was drawn")
+		}
+		other.Release(100 << 10)
+		synctest.Wait()
+		if !got {
+			t.Errorf("300 KiB wait, with %d bytes free, %d put by and %d drawn ahead", b.free.Load(), b.pot, idle.spare.Load())
+		}
+	})
+}
