@@ -10,7 +10,8 @@ import (
 
 // A DedupeStore keeps the windows of [EachOptions].DedupeBytes where the next
 // worker of a shard finds them: a file, a table, an object store. Its methods may
-// be called for several shards at a time.
+// be called for several shards at a time. Empty it when the application is set
+// back ([Rewind]): what it remembers would be left out.
 type DedupeStore interface {
 	// Load returns what was saved last for a shard of the stream of s, nil if
 	// nothing was: for s itself, and if there is nothing for that, for each of the
