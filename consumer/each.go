@@ -150,8 +150,9 @@ func validatePace(interval time.Duration, every int) error {
 // one that fails is repeated until it succeeds; [EachOptions] has the choices.
 //
 // An error of fn, or a panic, is for the [FailurePolicy]. When the shard is to be
-// given up no call begins any more, those that run may end within the drain
-// timeout, and what is done is stored. fn may keep the record; it is called on
+// given up no call begins any more, but with Concurrency those for records that lie
+// before one that was begun, so that none of it is repeated; they may go on until the
+// drain timeout, and what is done is stored. fn may keep the record; it is called on
 // the handler's goroutine, or with Concurrency on as many others. Options out of
 // range end [Consumer.Run] with an error that names them.
 func EachRecord(fn func(ctx context.Context, r *Record) error, optFns ...func(*EachOptions)) Handler {
