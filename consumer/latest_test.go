@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/kinesis-go/kinesis/consumer"
+	"github.com/kinesis-go/kinesis/kinesistest"
 )
 
 // LATEST is where the first reader of a shard began, also for the one that takes
@@ -113,6 +116,84 @@ func TestLatestDoesNotPassOverWhatArrivesDuringAnAnswer(t *testing.T) {
 				}
 				if got != "r3" || !refused {
 					t.Errorf("first record read: %q, iterator refused: %v; want r3, which was put during the answer", got, refused)
+				}
+			})
+		})
+	}
+}
+
+// Nothing is handed out before it is stored where LATEST was: if the table fails until
+// the lease is lost, the next reader begins somewhere else, and what the first one had
+// in hand would be passed over.
+func TestNothingIsReadBeforeLatestIsStored(t *testing.T) {
+	t.Parallel()
+	for _, way := range []consumer.Retrieval{consumer.Polling, consumer.FanOut} {
+		t.Run(way.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				if way == consumer.FanOut {
+					arn := "arn:aws:kinesis:us-east-1:123456789012:stream/" + stream
+					_, err := w.client.RegisterStreamConsumer(t.Context(), &kinesis.RegisterStreamConsumerInput{StreamARN: &arn, ConsumerName: aws.String("clicks-app")})
+					if err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Minute) // it is ACTIVE
+				}
+				var begun, fails atomic.Bool
+				for _, op := range []string{"GetShardIterator", "SubscribeToShard"} {
+					w.srv.Inject(kinesistest.Fault{Operation: op, Match: func(*kinesistest.Call) bool {
+						if !begun.Swap(true) {
+							fails.Store(true)
+							time.AfterFunc(20*time.Second, func() { fails.Store(false) })
+						}
+						return false
+					}})
+				}
+				w.srv.Inject(kinesistest.Fault{
+					Operation: "UpdateItem", Error: kinesistest.InternalFailure, Match: func(*kinesistest.Call) bool { return fails.Load() },
+				})
+				var mu sync.Mutex
+				seen := map[string]bool{}
+				c := w.worker("w1", func(o *consumer.Options) {
+					if o.Start = consumer.FromLatest(); way == consumer.FanOut {
+						fanOut(o)
+					}
+				})
+				stop := w.run(c, func(ctx context.Context, s *consumer.Shard) error {
+					for b, err := range s.Batches(ctx) {
+						if err != nil {
+							return err
+						}
+						for i := range b.Records {
+							mu.Lock()
+							seen[string(b.Records[i].Data)] = true
+							mu.Unlock()
+							if !fails.Load() {
+								w.record("w1", s.ID(), &b.Records[i])
+							}
+						}
+						if !fails.Load() {
+							_ = s.Checkpoint(ctx, b.Last())
+						}
+					}
+					return nil
+				})
+				for range 60 {
+					time.Sleep(time.Second)
+					w.puts(1)
+				}
+				time.Sleep(10 * time.Second)
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				for _, r := range w.missing() {
+					if seen[r] {
+						t.Errorf("%s was in the hands of a reader and is lost", r)
+					}
+				}
+				if len(w.missing()) > 40 || len(seen) == 0 {
+					t.Errorf("%d of 60 records are missing", len(w.missing()))
 				}
 			})
 		})

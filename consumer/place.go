@@ -150,11 +150,18 @@ func (p *place) checkSought(pg page) {
 }
 
 // pinStart stores where the shard begins for a worker that takes it over before
-// the first checkpoint. What fails is tried again with the next page.
-func (p *place) pinStart(ctx context.Context) {
-	if p.pin != nil && !p.unpinned.IsZero() && p.pin(ctx, p.unpinned) == nil {
-		p.unpinned = time.Time{}
+// the first checkpoint. While that fails nothing may be read: whoever takes it over
+// then begins somewhere else, and what was in hand here would be passed over.
+func (p *place) pinStart(ctx context.Context) error {
+	if p.pin == nil || p.unpinned.IsZero() {
+		return nil
 	}
+	if err := p.pin(ctx, p.unpinned); err != nil {
+		// Not wrapped: that the table is throttled, say, tells nothing of the shard.
+		return fmt.Errorf("consumer: store where shard %s begins: %v", p.shardID, err)
+	}
+	p.unpinned = time.Time{}
+	return nil
 }
 
 // childrenAtEnd returns the shards that continue this one. Not every server

@@ -157,7 +157,9 @@ func (p *poller) attempt(ctx context.Context) (page, error) {
 		}
 		p.iterator = it
 	}
-	p.pinStart(ctx)
+	if err := p.pinStart(ctx); err != nil {
+		return page{}, err
+	}
 	out, err := wire.Call(ctx, p.wire, p.client.GetRecords, &kinesis.GetRecordsInput{
 		ShardIterator: p.iterator,
 		StreamARN:     p.stream.arnOnly(),

@@ -72,7 +72,10 @@ func (f *fanOut) subscribe(ctx context.Context, p *place, a *account, arn string
 		return nil, err
 	}
 	p.begun(at, called, out.ResultMetadata)
-	p.pinStart(ctx)
+	if err := p.pinStart(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
 }
 
