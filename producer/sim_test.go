@@ -76,7 +76,11 @@ func simulate(t *testing.T, seed sim.Seed) *sim.World {
 			})
 		}
 	}
-	w.Play(w.Draw(sim.PutFaults(stream), simLength), simLength, s.watch)
+	faults := sim.PutFaults(stream)
+	if !s.ledger.Ordered {
+		faults = append(faults, sim.Spreading(stream))
+	}
+	w.Play(w.Draw(faults, simLength), simLength, s.watch)
 	if !early {
 		for _, p := range s.producers {
 			p.putters.Wait()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
 	"github.com/kinesis-go/kinesis/kinesistest"
 )
 
@@ -14,6 +16,7 @@ import (
 var (
 	expiredToken = &kinesistest.Error{Status: 400, Code: "ExpiredTokenException", Message: "The security token included in the request is expired"}
 	notThere     = &kinesistest.Error{Status: 400, Code: "ResourceNotFoundException", Message: "The stream is not there yet"}
+	refused      = &kinesistest.Error{Status: 400, Code: "InvalidArgumentException", Message: "Refused by a fault"}
 	kmsThrottled = &kinesistest.Error{Status: 400, Code: "KMSThrottlingException", Message: "The request was denied due to request throttling."}
 )
 
@@ -40,6 +43,7 @@ func PutFaults(stream string) []Kind {
 		Calling("truncated answers", 10*time.Second, with(func(f *kinesistest.Fault) { f.Damage = kinesistest.TruncateBody })),
 		Calling("shortened answers", 10*time.Second, with(func(f *kinesistest.Fault) { f.Damage = kinesistest.ShortenBody })),
 		Calling("expired credentials", 10*time.Second, kinesistest.Fault{Service: kinesistest.Kinesis, Error: expiredToken}),
+		Calling("refused calls", 5*time.Second, with(func(f *kinesistest.Fault) { f.Error = refused })),
 		Calling("KMS throttling", 10*time.Second, with(func(f *kinesistest.Fault) { f.Error = kmsThrottled })),
 		Calling("failing listings", 20*time.Second, kinesistest.Fault{Operation: "ListShards", Error: kinesistest.InternalFailure}),
 		Calling("hanging listings", 20*time.Second, kinesistest.Fault{Operation: "ListShards", Hang: true}),
@@ -60,6 +64,15 @@ func Reshards(stream string) []Kind {
 		{"twice the shards", 0, func(w *World, _ uint64) func() { w.Scale(stream, 2*len(w.Open(stream))); return nil }},
 		{"half the shards", 0, func(w *World, _ uint64) func() { w.Scale(stream, (len(w.Open(stream))+1)/2); return nil }},
 	}
+}
+
+// Spreading is a kind in which a stream spreads its records itself, whatever
+// their keys. Nobody is told, and no order of keys survives it.
+func Spreading(stream string) Kind {
+	return Kind{"spreading", 15 * time.Second, func(w *World, _ uint64) func() {
+		w.Distribute(stream, types.RecordDistributionStrategyAuto)
+		return func() { w.Distribute(stream, types.RecordDistributionStrategyUserPartitionKey) }
+	}}
 }
 
 // Calling is a kind in which calls meet f, each time with another probability.

@@ -177,3 +177,31 @@ func TestEveryFaultBitesAndHeals(t *testing.T) {
 		})
 	}
 }
+
+// A stream that spreads its records puts those of one key into many shards.
+func TestSpreading(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, 1)
+		w.CreateStream("s", 3)
+		client := kinesis.NewFromConfig(w.Config("c"))
+		shards := func() int {
+			seen := make(map[string]bool)
+			for range 3 {
+				out, err := client.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String("s"), Records: []types.PutRecordsRequestEntry{{PartitionKey: aws.String("k"), Data: []byte("x")}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen[*out.Records[0].ShardId] = true
+			}
+			return len(seen)
+		}
+		before := shards()
+		end := Spreading("s").Begin(w, 0)
+		during := shards()
+		end()
+		if after := shards(); before != 1 || during != 3 || after != 1 {
+			t.Errorf("records of a key are in %d shards, then %d, then %d; want 1, 3, 1", before, during, after)
+		}
+	})
+}

@@ -96,6 +96,19 @@ func (w *World) Scale(stream string, shards int) {
 	w.Note("%d shards: %v", shards, err)
 }
 
+// Distribute changes who chooses the shards of records. A stream has to be in
+// on-demand mode for it, and stays so.
+func (w *World) Distribute(stream string, by types.RecordDistributionStrategy) {
+	arn := aws.String("arn:aws:kinesis:us-east-1:123456789012:stream/" + stream)
+	_, err := w.nemesis().UpdateStreamMode(w.Context(), &kinesis.UpdateStreamModeInput{
+		StreamARN: arn, StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand},
+	})
+	_, err2 := w.nemesis().UpdateStreamRecordDistributionStrategy(w.Context(), &kinesis.UpdateStreamRecordDistributionStrategyInput{
+		StreamARN: arn, RecordDistributionStrategy: by,
+	})
+	w.Note("%s is distributed by %s: %v", stream, by, errors.Join(err, err2))
+}
+
 // An Entry is a user record in a stream.
 type Entry struct {
 	Incarnation    int           // how often the stream had been deleted before
