@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -37,9 +39,18 @@ func (l *link) Do(r *http.Request) (*http.Response, error) {
 	l.mu.Unlock()
 	resp, err := l.inner.Do(r)
 	if err == nil && resp.Header.Get("X-Amzn-Errortype") == notThere.Code && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutRecords") {
-		l.mu.Lock()
-		l.ignorant = false
-		l.mu.Unlock()
+		var told []byte
+		told, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		resp.Body = io.NopCloser(bytes.NewReader(told))
+		if err != nil {
+			return nil, err
+		}
+		if json.Valid(told) { // who gets a part of an answer has not seen it
+			l.mu.Lock()
+			l.ignorant = false
+			l.mu.Unlock()
+		}
 	}
 	if err == nil && endless != nil && endless(r) {
 		resp.Body.Close()
