@@ -112,46 +112,59 @@ func (p *Producer) apart(loaded []*parcel, next *parcel) bool {
 	return p.keys.takes(next)
 }
 
-// refile packs the records of parcels that are in no queue again, in their order
-// and in front of everything that waits.
-func (p *Producer) refile(from []*parcel, now instant) {
-	rt := p.routes.Load()
-	packed := make(map[*lane][]*parcel)
-	var lanes []*lane
+// refile packs the records of parcels that are in no queue again, for the lanes
+// of a table, in their order and in front of everything that waits.
+func (p *Producer) refile(from []*parcel, now instant, rt *routes) {
+	f := filing{packed: make(map[*lane][]*parcel), began: make(map[*parcel]*parcel)}
 	for _, q := range from {
+		f.from = q
 		q.left(func(e, moved *entry, r *aggregation.Record) {
 			hash := hashKey(r)
 			l := rt.lane(hash)
 			cost := p.carry(q, l, r)
-			if packed[l] == nil {
-				lanes = append(lanes, l)
-			}
-			to := p.fileInto(l, packed, moved, r, hash, cost, now)
+			to := p.file(&f, l, moved, r, hash, cost, now)
 			to.due, to.born = min(to.due, q.due), min(to.born, q.born)
 			to.adopt(q.tickets)
 			e.end()
 		})
 		p.drop(q)
 	}
-	for _, l := range lanes {
-		l.push(packed[l]...)
+	for _, l := range f.lanes {
+		l.push(f.packed[l]...)
 		p.poke(l)
 	}
 }
 
-// fileInto adds a record to the last of a lane's packed parcels, or to a new one.
-func (p *Producer) fileInto(l *lane, packed map[*lane][]*parcel, e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64, now instant) *parcel {
+// A filing is what refile has packed so far.
+type filing struct {
+	lanes  []*lane // in the order of their first records
+	packed map[*lane][]*parcel
+	from   *parcel             // that records are taken from
+	began  map[*parcel]*parcel // where the first record of a packed one is from
+}
+
+// file adds a record to the last of a lane's packed parcels, or to a new one.
+func (p *Producer) file(f *filing, l *lane, e *entry, r *aggregation.Record, hash shardmap.HashKey, cost int64, now instant) *parcel {
+	packed := f.packed[l]
+	if packed == nil {
+		f.lanes = append(f.lanes, l)
+	}
 	wrapped, alone := l.packs(e, r)
-	run := alone && l.aggregate && e.past.maybe && e.past.misplaced == alonePacked
-	if to := company(packed[l], alone, hash); to != nil && (run || !alone) {
+	maybe := e.past != nil && e.past.maybe
+	run := alone && l.aggregate && maybe && e.past.misplaced == alonePacked
+	to := company(packed, alone, hash)
+	if to != nil && !alone && maybe && f.began[to] != f.from {
+		to = nil // behind others there may not be room for all of its run
+	}
+	if to != nil && (run || !alone) {
 		if len(to.entries) < p.opts.AggregationMaxRecords && to.add(e, r, hash, cost) {
 			return to
 		}
 	}
-	to := p.newParcel(l, now, now, wrapped || run)
+	to = p.newParcel(l, now, now, wrapped || run)
 	to.add(e, r, hash, cost)
 	to.alone = alone
-	packed[l] = append(packed[l], to)
+	f.packed[l], f.began[to] = append(packed, to), f.from
 	return to
 }
 

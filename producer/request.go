@@ -219,7 +219,7 @@ func (p *Producer) sift(q *parcel, now instant) *parcel {
 	p.endEntries(q, now, nil)
 	rest := p.newParcel(q.lane, now, q.due, q.enc != nil)
 	rest.adopt(q.tickets)
-	rest.born = q.born
+	rest.born, rest.alone = q.born, q.alone
 	q.left(func(e, moved *entry, r *aggregation.Record) {
 		cost := p.cost(r, q.lane)
 		rest.add(moved, r, hashKey(r), cost)

@@ -158,8 +158,12 @@ func (p *Producer) reroute(next *routes, now instant) {
 		p.lanes.remove(l)
 	}
 	slices.SortStableFunc(homeless, func(a, b *parcel) int { return cmp.Compare(a.rank, b.rank) })
-	for _, from := range homeless {
-		p.repack(from, now, next)
+	if p.opts.Ordered {
+		p.refile(homeless, now, next)
+	} else {
+		for _, from := range homeless {
+			p.repack(from, now, next)
+		}
 	}
 	p.routes.Store(next)
 	close(old.replaced)

@@ -196,7 +196,7 @@ func (p *Producer) requeue(l *lane, group []*parcel, now instant) {
 	retired := l.state == laneRetired // only this goroutine writes it
 	thinned := func(q *parcel) bool { return q.thinned }
 	if p.opts.Ordered && (retired || slices.ContainsFunc(group, thinned)) {
-		p.refile(group, now)
+		p.refile(group, now, p.routes.Load())
 		return
 	}
 	whole := group[:0]
@@ -267,7 +267,7 @@ func (p *Producer) misplace(q *parcel, now instant) {
 // rehome packs the records of a parcel that is in no queue again.
 func (p *Producer) rehome(q *parcel, now instant) {
 	if p.opts.Ordered {
-		p.refile([]*parcel{q}, now)
+		p.refile([]*parcel{q}, now, p.routes.Load())
 	} else {
 		p.repack(q, now, p.routes.Load())
 	}

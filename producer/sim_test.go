@@ -516,9 +516,11 @@ func TestSimulation(t *testing.T) {
 //
 //   - 352: a run of a key that was to be repeated record by record was cut when
 //     the time of its last ones was over, so that older ones came to stand last.
+//   - 33251, once in a hundred times: the same, of a run that waited when the
+//     shards changed.
 func TestSimulationOfOldFaults(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []sim.Seed{352} {
+	for _, seed := range []sim.Seed{352, 33251} {
 		synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
 	}
 }
