@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,11 +209,21 @@ func (p *place) gone(ctx context.Context, cause error) (page, error) {
 	if doubt := p.doubt(ctx); doubt != nil {
 		return page{}, errors.Join(cause, doubt)
 	}
+	if !slices.ContainsFunc(all, func(s lease.Shard) bool { return laterShard(s.ID, p.shardID) }) {
+		// What continues a shard, and is there when that is gone, was made after it. So
+		// this one is new, and neither the list nor whoever reads knows it yet.
+		return page{}, cause
+	}
 	p.opts.skipped(SkippedInfo{
 		Stream: p.stream.name, ShardID: p.shardID, Reason: SkippedTrimmed,
 		From: p.from, To: checkpoint.ShardEnd, Err: cause,
 	})
 	return page{end: true, children: childrenOf(p.shardID, all)}, nil
+}
+
+// laterShard reports whether shard a was created after b: Kinesis numbers them.
+func laterShard(a, b string) bool {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) > 0
 }
 
 // readFailed reports a failed call.

@@ -394,3 +394,28 @@ func TestPollerDoesNotEndAShardByAnEmptyList(t *testing.T) {
 		}
 	})
 }
+
+// A shard that is newer than all that are listed is not one that is gone: the child
+// of a reshard may be named by its parent's last page before everybody knows it.
+func TestPollerDoesNotEndAShardThatIsNewToTheList(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("not there")
+	tests := []struct {
+		name   string
+		listed []types.Shard
+		end    bool
+	}{
+		{"new", []types.Shard{shard("shardId-000000000003", true), shard("shardId-000000000004", true)}, false},
+		{"past its retention", []types.Shard{shard("shardId-000000000006", true), shard("shardId-000000000011", false)}, true},
+	}
+	for _, tt := range tests {
+		o := defaults()
+		skipped := 0
+		o.Events.Skipped = func(SkippedInfo) { skipped++ }
+		p := &place{client: &scripted{shards: tt.listed}, shardID: "shardId-000000000007", opts: &o, from: checkpoint.TrimHorizon}
+		pg, err := p.gone(t.Context(), cause)
+		if pg.end != tt.end || (err == nil) != tt.end || (skipped > 0) != tt.end {
+			t.Errorf("%s: end %v, error %v, %d times reported as skipped; want end %v", tt.name, pg.end, err, skipped, tt.end)
+		}
+	}
+}
