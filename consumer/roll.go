@@ -21,6 +21,7 @@ const (
 	describeAtOne = 4                // calls at a time
 	lookFor       = 30 * time.Second // for one look at all streams, after which the next one goes on
 	lookAgain     = 300              // streams that are described again in a look
+	lookNotBefore = 45 * time.Second // since one was found
 )
 
 // errNotReached means that there was no time to describe a stream.
@@ -46,6 +47,7 @@ type entry struct {
 	stream streamRef
 	id     string // empty if it was never found
 	at     time.Time
+	failed bool // the last time
 }
 
 func newRoll() *roll {
@@ -62,21 +64,25 @@ func keyOf(s *Stream) (key rollKey, ok bool) {
 
 // plan says which streams are to be described, in this order: first those that never
 // were, then some of the others, the longest ago first. One that cannot be found is
-// among these: many of them do not keep the others from being reached. It forgets
-// those that are named no longer.
+// among these: many of them do not keep the others from being reached. Nor does one
+// make the others be described whenever it is looked for again. It forgets those that
+// are named no longer.
 func (r *roll) plan(given []Stream) []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := make([]time.Time, len(given))
 	order := make([]int, 0, len(given))
 	kept := make(map[rollKey]entry, len(given))
+	now := time.Now()
 	for i := range given {
-		order = append(order, i)
-		if key, ok := keyOf(&given[i]); ok {
-			if e, ok := r.seen[key]; ok {
-				at[i], kept[key] = e.at, e
+		key, ok := keyOf(&given[i])
+		if e, known := r.seen[key]; ok && known {
+			at[i], kept[key] = e.at, e
+			if !e.failed && now.Sub(e.at) < lookNotBefore {
+				continue
 			}
 		}
+		order = append(order, i)
 	}
 	r.seen = kept
 	slices.SortStableFunc(order, func(a, b int) int { return at[a].Compare(at[b]) })
@@ -112,7 +118,7 @@ func (r *roll) note(s *Stream, t *target, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.seen[key]
-	if e.at = time.Now(); err == nil {
+	if e.at, e.failed = time.Now(), err != nil; err == nil {
 		e.stream, e.id = t.stream, t.lease.ID
 	}
 	r.seen[key] = e

@@ -202,3 +202,27 @@ func TestLookAtStreamsReachesThoseBehindManyThatAreMissing(t *testing.T) {
 		}
 	})
 }
+
+// A stream that is named and not there is looked for every ten seconds; the others
+// are described once a minute all the same.
+func TestMissingStreamDoesNotHaveTheOthersDescribed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, given := newCrowd(100)
+		delete(c.created, "s0042")
+		m := &multi{
+			client: c, start: FromLatest(), roll: newRoll(), known: make(map[string]target),
+			ask: func(context.Context) ([]Stream, error) { return given, nil },
+		}
+		began := time.Now()
+		for time.Since(began) < 10*time.Minute {
+			if list, err := m.Streams(t.Context()); err == nil || len(list) != 99 {
+				t.Fatalf("%d streams, error %v, want 99 and an error", len(list), err)
+			}
+			time.Sleep(10 * time.Second) // as the leader does
+		}
+		if c.calls > 10*150 {
+			t.Errorf("%d calls in ten minutes for 100 streams, want at most 1500", c.calls)
+		}
+	})
+}
