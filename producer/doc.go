@@ -101,7 +101,7 @@
 // A [Producer] is safe for concurrent use. [New] starts its flusher, the one
 // goroutine that decides what is sent when. The flusher starts one goroutine
 // for callbacks, one for each call under way, at most [Options.MaxInFlight],
-// and one to look at the stream when it has to: before the first record is sent,
+// and two to look at the stream when it has to: before the first record is sent,
 // when an answer shows that the shards have changed, with the first call after
 // [Options.RefreshInterval], and for a record that is larger than the stream was
 // known to take. While nothing is put nothing happens, no call and no timer, but
@@ -200,12 +200,16 @@
 //	UserRecordTimeoutInMillis            the context of Put; Options.RecordTTL
 //	EnableOldestFutureTracker            none: the age of a record is bounded by Options.RecordTTL
 //	getOutstandingRecordsCount           Stats.Pending; Options.MaxBufferedBytes bounds it by itself
+//	getOldestRecordTimeInMillis          none: the age of a record is bounded by Options.RecordTTL
+//	getMetrics                           Stats, ShardStats
+//	setStreamId                          none: the service has no use for it yet
 //	ReturnUserRecordOnFailure            none: every Result has its Record
 //	EnableDaemonHealthCheck              none: there is no child process
 //	DaemonHealthCheckTimeoutMs           none: there is no child process
 //	EnableCoreDumps                      none: there is no child process
 //	NativeExecutable, TempDirectory      none: there is no child process
-//	GlueSchemaRegistry…                  none: encode Data before Put
+//	GlueSchemaRegistryPropertiesFilePath none: encode Data before Put
+//	GlueSchemaRegistryConfiguration      none: encode Data before Put
 //	RecordDistributionStrategyDefault    none: the stream is asked; until it has answered, USER_PARTITION_KEY is taken
 //	DescribeStreamSummaryIntervalMs      Options.RefreshInterval
 //

@@ -1,6 +1,7 @@
 package producer_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -48,7 +49,7 @@ func putAll(ctx context.Context, p *producer.Producer, clicks []click) error {
 	for _, c := range clicks {
 		err := p.PutAsync(ctx, producer.Record{PartitionKey: c.user, Data: c.data}, func(r producer.Result) {
 			if r.Err != nil {
-				keep(r) // the record, what became of it and why
+				keep(r) // the record, of whose Data keep makes a copy, and what became of it
 			}
 		})
 		if err != nil {
@@ -66,6 +67,7 @@ var kept struct {
 func keep(r producer.Result) {
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
+	r.Record.Data = bytes.Clone(r.Record.Data) // which is the producer's
 	kept.results = append(kept.results, r)
 }
 
