@@ -31,7 +31,8 @@ type flusher struct {
 	splits  []*request // parts of refused requests, to be sent next
 	limbo   []*parcel  // stored elsewhere than predicted; a new map will tell
 
-	keys keySet // scratch of apart
+	keys  keySet    // scratch of apart
+	woken []*waiter // scratch of finish
 
 	failures  int     // failed requests in a row
 	unwell    bool    // the latest request failed as a whole

@@ -273,7 +273,8 @@ func (p *Producer) rehome(q *parcel, now instant) {
 	}
 }
 
-// finish ends a parcel: every record in it gets its result.
+// finish ends a parcel: every record in it gets its result, those of Put after
+// they are counted and their memory is free.
 func (p *Producer) finish(q *parcel, v *verdict) {
 	var ended [3]int64
 	for i := range q.entries {
@@ -290,7 +291,7 @@ func (p *Producer) finish(q *parcel, v *verdict) {
 		ended[outcome]++
 		if e.wait != nil {
 			e.wait.result = q.result(i, v)
-			e.wait.done <- struct{}{} // never blocks: it is sent once
+			p.woken = append(p.woken, e.wait)
 			e.wait = nil
 		}
 	}
@@ -300,6 +301,11 @@ func (p *Producer) finish(q *parcel, v *verdict) {
 	} else {
 		p.drop(q)
 	}
+	for i, w := range p.woken {
+		w.done <- struct{}{} // never blocks: it is sent once
+		p.woken[i] = nil
+	}
+	p.woken = p.woken[:0]
 }
 
 // newParcel returns an empty parcel for a lane: an aggregate to be, or a single

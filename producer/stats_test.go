@@ -135,6 +135,26 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+// Who has the result of a Put finds it counted, and its memory free.
+func TestPutIsCountedWhenItReturns(t *testing.T) {
+	t.Parallel()
+	p, err := producer.New(newStub(2), "s", unpaced, func(o *producer.Options) { o.RecordMaxBufferedTime = 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3000 {
+		if _, err := p.Put(t.Context(), producer.Record{PartitionKey: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if s := p.Stats(); s.Stored != int64(i+1) || s.Pending != 0 || s.BufferedBytes != 0 {
+			t.Fatalf("after %d Puts: %+v", i+1, s)
+		}
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Repeated counts records that were sent again, and not attempts in doubt after
 // which a record was given up.
 func TestRepeatedAreRetries(t *testing.T) {
