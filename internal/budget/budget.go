@@ -16,7 +16,9 @@
 // for a moment when everything is free at once, or to stop all others until
 // then. It waits apart and puts by half of every release until it has enough;
 // the other half goes to the small ones, for which at least a sixteenth of the
-// Budget stays in circulation.
+// Budget stays in circulation. So does a small request that is refused in its
+// turn for want of bytes, as where many shards leave little to others and all of
+// them ask for less; it keeps its place in its Share.
 package budget
 
 import (
@@ -130,6 +132,8 @@ type waiter struct {
 	ready chan struct{} // closed when done
 	done  bool          // guarded by Budget.mu
 	err   error         // set before done
+
+	overdue bool // small, but among the large ones too; guarded by Budget.mu
 }
 
 // Used returns the bytes in use by the Share. It is exact when nothing moves.
@@ -276,19 +280,9 @@ func (b *Budget) abandon(w *waiter) bool {
 	if w.done {
 		return false
 	}
-	if i := slices.Index(b.large, w); i >= 0 {
-		if i == 0 {
-			b.free.Add(b.pot)
-			b.pot = 0
-		}
-		b.large = slices.Delete(b.large, i, i+1)
-	} else {
-		s := w.share
-		s.queue = slices.DeleteFunc(s.queue, func(o *waiter) bool { return o == w })
-		s.queued.Add(-1)
-		if len(s.queue) == 0 {
-			b.hungry = slices.DeleteFunc(b.hungry, func(o *Share) bool { return o == s })
-		}
+	b.unlarge(w)
+	if w.bytes <= maxPortion {
+		b.unqueue(w)
 	}
 	b.waiting.Add(-1)
 	return true
@@ -355,9 +349,9 @@ func (b *Budget) reclaimLocked() {
 // serve hands out what is free to those who wait.
 func (b *Budget) serve() {
 	b.mu.Lock()
-	served := b.serveSmall(b.serveLarge(nil))
-	if len(b.hungry) == 0 {
-		served = b.serveLarge(served) // with what the small ones have left
+	served := b.serveSmall(b.serveLarge(nil, false))
+	if more := b.serveLarge(served, true); len(more) > len(served) {
+		served = b.serveSmall(more)
 	}
 	b.mu.Unlock()
 	for _, w := range served {
@@ -366,20 +360,15 @@ func (b *Budget) serve() {
 }
 
 // serveLarge lets the oldest large requests put by what is free, or half of it
-// if others wait too. It appends those that have enough to served.
-func (b *Budget) serveLarge(served []*waiter) []*waiter {
+// if others wait too. With rest set those have had their part, and who still
+// waits gets the rest only if it is enough. It appends those that have enough to
+// served.
+func (b *Budget) serveLarge(served []*waiter, rest bool) []*waiter {
 	for len(b.large) > 0 {
 		w := b.large[0]
 		for {
 			free := b.free.Load()
-			part := max(0, free)
-			if len(b.hungry) > 0 {
-				part = (part + 1) / 2
-			}
-			part = min(part, w.bytes-b.pot)
-			if floor := min(b.total/16, b.total-w.bytes); b.pot+part < w.bytes && b.moving(free)-part < floor {
-				part = max(0, min(part, free-floor))
-			}
+			part := b.putBy(w, free, rest)
 			if b.free.CompareAndSwap(free, free-part) {
 				b.pot += part
 				break
@@ -391,9 +380,31 @@ func (b *Budget) serveLarge(served []*waiter) []*waiter {
 		b.pot = 0
 		w.share.drawn.Add(w.bytes)
 		b.large = slices.Delete(b.large, 0, 1)
+		if w.overdue {
+			b.unqueue(w)
+		}
 		served = append(served, b.finish(w, nil))
 	}
 	return served
+}
+
+// putBy returns how much of what is free is put by for w.
+func (b *Budget) putBy(w *waiter, free int64, rest bool) int64 {
+	part := max(0, free)
+	if len(b.hungry) > 0 && !rest {
+		part = (part + 1) / 2
+	}
+	missing := w.bytes - b.pot
+	if part >= missing {
+		return missing // who has enough puts nothing by
+	}
+	if len(b.hungry) > 0 && rest {
+		return 0
+	}
+	if floor := min(b.total/16, b.total-w.bytes); b.moving(free)-part < floor {
+		part = max(0, min(part, free-floor))
+	}
+	return part
 }
 
 // moving returns how many bytes small requests live on: those that are free,
@@ -411,25 +422,69 @@ func (b *Budget) moving(free int64) int64 {
 }
 
 // serveSmall gives each Share in turn what the first in its queue asks for,
-// until nobody can be served.
+// until nobody can be served. Beside others that want less, and take what there
+// is before it is enough, one might wait for ever: it waits among the large ones
+// too then.
 func (b *Budget) serveSmall(served []*waiter) []*waiter {
-	for refused := 0; refused < len(b.hungry); {
-		s := b.hungry[0]
-		b.hungry = append(b.hungry[:0], b.hungry[1:]...)
+	turn, refused := 0, 0
+	for refused < len(b.hungry) {
+		turn %= len(b.hungry)
+		s := b.hungry[turn]
 		w := s.queue[0]
-		if s.draw(w.bytes) {
-			s.queue = slices.Delete(s.queue, 0, 1)
-			s.queued.Add(-1)
-			served = append(served, b.finish(w, nil))
-			refused = 0
-		} else {
+		if !s.draw(w.bytes) {
+			if !w.overdue && b.passedOver(w) {
+				w.overdue = true
+				b.large = append(b.large, w)
+			}
+			turn++
 			refused++
+			continue
 		}
-		if len(s.queue) > 0 {
-			b.hungry = append(b.hungry, s)
+		b.unqueue(w)
+		b.unlarge(w)
+		served = append(served, b.finish(w, nil))
+		refused = 0
+		if len(s.queue) > 0 { // else another stands in its place
+			turn++
 		}
 	}
+	if turn > 0 && turn < len(b.hungry) {
+		slices.Reverse(b.hungry[:turn])
+		slices.Reverse(b.hungry[turn:])
+		slices.Reverse(b.hungry)
+	}
 	return served
+}
+
+// passedOver reports whether w, which was refused, is to wait among the large
+// ones: there is not as much, its Share would use no more than an equal part of
+// the Budget, and there is no other of its kind yet.
+func (b *Budget) passedOver(w *waiter) bool {
+	used := w.share.Used()
+	return w.bytes > b.free.Load() && (used <= 0 || used+w.bytes <= b.total/max(1, b.open.Load())) &&
+		!slices.ContainsFunc(b.large, func(o *waiter) bool { return o.overdue })
+}
+
+// unqueue takes a small waiter out of the queue of its Share.
+func (b *Budget) unqueue(w *waiter) {
+	s := w.share
+	s.queue = slices.DeleteFunc(s.queue, func(o *waiter) bool { return o == w })
+	s.queued.Add(-1)
+	if len(s.queue) == 0 {
+		b.hungry = slices.DeleteFunc(b.hungry, func(o *Share) bool { return o == s })
+	}
+}
+
+// unlarge takes a waiter from among the large ones, if it is there.
+func (b *Budget) unlarge(w *waiter) {
+	i := slices.Index(b.large, w)
+	if i == 0 {
+		b.free.Add(b.pot)
+		b.pot = 0
+	}
+	if i >= 0 {
+		b.large = slices.Delete(b.large, i, i+1)
+	}
 }
 
 // finish ends a waiter that is in no queue any more.
@@ -463,7 +518,7 @@ func (s *Share) Close() {
 		b.pot = 0
 	}
 	b.large = slices.DeleteFunc(b.large, func(w *waiter) bool {
-		if w.share == s {
+		if w.share == s && !w.overdue { // those were in the queue
 			served = append(served, b.finish(w, ErrClosed))
 		}
 		return w.share == s

@@ -3,8 +3,11 @@ package budget
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A held is what somebody has, or waits for.
@@ -140,6 +143,55 @@ func TestPortionGoesToWhoBeganToWait(t *testing.T) {
 		synctest.Wait()
 		if !got {
 			t.Errorf("300 KiB wait, with %d bytes free, %d put by and %d drawn ahead", b.free.Load(), b.pot, idle.spare.Load())
+		}
+	})
+}
+
+// Beside many shards that fill the Budget with little requests, in all of which
+// there is never as much free at once as it asks for, a larger one has its turn,
+// and a shard with such requests gets no less than the others.
+func TestMiddlingRequestsHaveTheirTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const shares, users, little, middling = 40, 24, 1 << 10, 12 << 10
+		b := New(shares * users / 2 * little)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		var passed [shares]atomic.Int64
+		for i := range passed {
+			s, n := b.Share(), int64(little)
+			if i == 0 {
+				n = middling
+			}
+			for u := range users {
+				r := rand.New(rand.NewPCG(uint64(i), uint64(u)))
+				wg.Go(func() {
+					for ctx.Err() == nil && s.Acquire(ctx, n) == nil {
+						time.Sleep(time.Duration(r.IntN(int(20 * time.Millisecond))))
+						s.Release(n)
+						passed[i].Add(n)
+					}
+				})
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+		late := b.Share()
+		soon, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer stop()
+		if err := late.Acquire(soon, middling); err != nil {
+			t.Errorf("a shard that came later waits: %v", err)
+		} else {
+			late.Release(middling)
+		}
+		time.Sleep(500 * time.Millisecond)
+		cancel()
+		wg.Wait()
+		sum := int64(0)
+		for i := range passed {
+			sum += passed[i].Load()
+		}
+		if got, part := passed[0].Load(), sum/shares; got < part/2 || got > 3*part {
+			t.Errorf("a shard with middling requests got %d bytes, the others %d on average", got, part)
 		}
 	})
 }
