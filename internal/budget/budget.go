@@ -311,7 +311,8 @@ func (s *Share) Release(n int64) {
 }
 
 // Transfer makes n bytes in use by s bytes in use by to, a Share of the same
-// Budget. It never waits, since the sum does not change.
+// Budget. It never waits, since the sum does not change. That s may have more
+// now is seen with the next Release.
 func (s *Share) Transfer(to *Share, n int64) {
 	s.drawn.Add(-n)
 	to.drawn.Add(n)

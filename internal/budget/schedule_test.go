@@ -14,15 +14,14 @@ import (
 type held struct {
 	share  *Share
 	bytes  int64
-	order  int // of asking
 	got    bool
 	over   bool
 	cancel context.CancelFunc
 }
 
-// Whatever is asked, given up and released in whatever order, when nothing moves
-// any more every byte is accounted for, nobody waits for what is there, and those
-// of a Share who wait for little came after those who have it.
+// Whatever is asked, given up, released, moved and closed in whatever order, when
+// nothing moves any more every byte is accounted for and nobody waits for what is
+// there.
 func TestNobodyWaitsForWhatIsThere(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
@@ -32,29 +31,46 @@ func TestNobodyWaitsForWhatIsThere(t *testing.T) {
 			b := New(total)
 			shares := []*Share{b.Share(), b.Share(), b.Share(), b.Share()}
 			var all []*held
+			has := func(h *held) bool { return h.got && !h.over }
 			for range 400 {
-				switch k := r.IntN(10); {
-				case k < 5:
+				switch k := r.IntN(40); {
+				case k < 19:
 					n := int64(1 + r.IntN(60<<10))
 					if r.IntN(4) == 0 {
 						n = int64(maxPortion + 1 + r.IntN(total-maxPortion))
 					}
 					ctx, cancel := context.WithCancel(t.Context())
-					h := &held{share: shares[r.IntN(len(shares))], bytes: n, order: len(all), cancel: cancel}
+					h := &held{share: shares[r.IntN(len(shares))], bytes: n, cancel: cancel}
 					all = append(all, h)
 					go func() {
 						h.got = h.share.Acquire(ctx, n) == nil
 						h.over = !h.got
 					}()
-				case k < 9:
-					if i := pick(r, all, func(h *held) bool { return h.got && !h.over }); i >= 0 {
-						all[i].over = true
-						all[i].share.Release(all[i].bytes)
+				case k < 33:
+					if h := pick(r, all, has); h != nil {
+						h.over = true
+						h.share.Release(h.bytes)
+					}
+				case k < 36:
+					if h := pick(r, all, func(h *held) bool { return !h.got && !h.over }); h != nil {
+						h.cancel()
+					}
+				case k < 37:
+					if h := pick(r, all, has); h != nil {
+						to := shares[r.IntN(len(shares))]
+						h.share.Transfer(to, h.bytes)
+						h.share = to
+						b.serve() // as the next Release does
+					}
+				case k < 38:
+					if h := pick(r, all, has); h != nil {
+						h.share.Charge(1 << 10)
+						h.bytes += 1 << 10
 					}
 				default:
-					if i := pick(r, all, func(h *held) bool { return !h.got && !h.over }); i >= 0 {
-						all[i].cancel()
-					}
+					i := r.IntN(len(shares))
+					shares[i].Close()
+					shares[i] = b.Share()
 				}
 				synctest.Wait()
 				checkRest(t, b, all)
@@ -78,18 +94,18 @@ func TestNobodyWaitsForWhatIsThere(t *testing.T) {
 	}
 }
 
-// pick returns the index of one of those that are as they should be, -1 if none is.
-func pick(r *rand.Rand, all []*held, as func(*held) bool) int {
-	var which []int
-	for i, h := range all {
+// pick returns one of those that are as they should be, nil if none is.
+func pick(r *rand.Rand, all []*held, as func(*held) bool) *held {
+	var some []*held
+	for _, h := range all {
 		if as(h) {
-			which = append(which, i)
+			some = append(some, h)
 		}
 	}
-	if len(which) == 0 {
-		return -1
+	if len(some) == 0 {
+		return nil
 	}
-	return which[r.IntN(len(which))]
+	return some[r.IntN(len(some))]
 }
 
 func checkRest(t *testing.T, b *Budget, all []*held) {
@@ -101,7 +117,7 @@ func checkRest(t *testing.T, b *Budget, all []*held) {
 		}
 	}
 	free := b.free.Load()
-	if b.Used() != used || free < 0 {
+	if b.Used() != used {
 		t.Errorf("%d used, want %d; %d free", b.Used(), used, free)
 	}
 	if b.waiting.Load() == 0 {
