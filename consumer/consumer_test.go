@@ -83,8 +83,13 @@ func (w *world) puts(n int) {
 // worker returns a consumer with clients of its own.
 func (w *world) worker(id string, optFns ...func(*consumer.Options)) *consumer.Consumer {
 	w.t.Helper()
-	cfg := w.srv.ConfigFor(id)
-	store, err := dynamo.New(dynamodb.NewFromConfig(cfg), app)
+	return w.workerOn(id, kinesis.NewFromConfig(w.srv.ConfigFor(id)), optFns...)
+}
+
+// workerOn returns a consumer with a client of the caller's.
+func (w *world) workerOn(id string, client *kinesis.Client, optFns ...func(*consumer.Options)) *consumer.Consumer {
+	w.t.Helper()
+	store, err := dynamo.New(dynamodb.NewFromConfig(w.srv.ConfigFor(id)), app)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -92,7 +97,7 @@ func (w *world) worker(id string, optFns ...func(*consumer.Options)) *consumer.C
 		// The processor's load is the real one, which differs from run to run.
 		o.Lease = func(l *lease.Options) { l.WorkerID, l.Load = id, nil }
 	}}, optFns...)
-	c, err := consumer.New(kinesis.NewFromConfig(cfg), store, stream, optFns...)
+	c, err := consumer.New(client, store, stream, optFns...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

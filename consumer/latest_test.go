@@ -1,9 +1,7 @@
 package consumer_test
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -88,11 +86,7 @@ func TestLatestDoesNotPassOverWhatArrivesDuringAnAnswer(t *testing.T) {
 					_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 					if slept && !refused && op == "GetRecords" {
 						refused = true
-						body := `{"__type":"ExpiredIteratorException","message":"test"}`
-						return &http.Response{
-							StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
-							Body: io.NopCloser(bytes.NewReader([]byte(body))), ContentLength: int64(len(body)),
-						}, nil
+						return refuse("ExpiredIteratorException"), nil
 					}
 					resp, err := next.Do(r)
 					if err == nil && op == slow && !slept {
