@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -123,6 +124,11 @@ func (s *simulation) start(name string) {
 		o.MaxInFlight = int(p.pick("in flight", 1, 3, 32))
 		o.RateLimit = int(p.pick("rate", 0, 50, 100))
 		o.RecordIDs = p.pick("ids", 0, 0, 1) == 1
+		if s.Seed%5 == 4 { // old seeds are to find what they have found
+			o.AggregationMaxRecords = int(p.pick("aggregation records", 1, 3, math.MaxInt32))
+			o.FailIfThrottled = p.pick("fail if throttled", 0, 1) == 1
+			o.RefreshInterval = p.pick("refresh", 0, 1, 300) * time.Second
+		}
 		p.opts = *o
 		p.opts.Logger, p.opts.Budget = nil, nil // their addresses would be others in each trace
 	})
