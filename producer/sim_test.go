@@ -124,7 +124,7 @@ func (s *simulation) start(name string) {
 		o.MaxInFlight = int(p.pick("in flight", 1, 3, 32))
 		o.RateLimit = int(p.pick("rate", 0, 50, 100))
 		o.RecordIDs = p.pick("ids", 0, 0, 1) == 1
-		if s.Seed%5 == 4 { // old seeds are to find what they have found
+		if s.Seed%5 == 4 { // not all: seeds are to find again what they have found
 			o.AggregationMaxRecords = int(p.pick("aggregation records", 1, 3, math.MaxInt32))
 			o.FailIfThrottled = p.pick("fail if throttled", 0, 1) == 1
 			o.RefreshInterval = p.pick("refresh", 0, 1, 300) * time.Second
@@ -520,13 +520,12 @@ func TestSimulation(t *testing.T) {
 
 // What these seeds have found:
 //
-//   - 352: a run of a key that was to be repeated record by record was cut when
-//     the time of its last ones was over, so that older ones came to stand last.
-//   - 33251, once in a hundred times: the same, of a run that waited when the
-//     shards changed.
+//   - 33251, once in a hundred times: a run of a key that was to be repeated was
+//     cut when the time of its last ones was over, so that older ones came to
+//     stand last. TestReplacedLanesKeepRunsTogether finds it every time.
 func TestSimulationOfOldFaults(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []sim.Seed{352, 33251} {
+	for _, seed := range []sim.Seed{33251} {
 		synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
 	}
 }
