@@ -469,7 +469,12 @@ func (b *Budget) passedOver(w *waiter) bool {
 // unqueue takes a small waiter out of the queue of its Share.
 func (b *Budget) unqueue(w *waiter) {
 	s := w.share
-	s.queue = slices.DeleteFunc(s.queue, func(o *waiter) bool { return o == w })
+	if s.queue[0] == w { // as it mostly is
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+	} else {
+		s.queue = slices.DeleteFunc(s.queue, func(o *waiter) bool { return o == w })
+	}
 	s.queued.Add(-1)
 	if len(s.queue) == 0 {
 		b.hungry = slices.DeleteFunc(b.hungry, func(o *Share) bool { return o == s })
