@@ -79,7 +79,8 @@ func New(total int64) *Budget {
 func (b *Budget) Total() int64 { return b.total }
 
 // Free returns roughly the bytes not in use, below 0 after Charge. It costs
-// nothing, and does not count what Shares have drawn ahead.
+// nothing, and does not count what Shares have drawn ahead or what is put by for
+// a large request.
 func (b *Budget) Free() int64 { return b.free.Load() }
 
 // Used returns the bytes in use. It is exact when nothing moves.

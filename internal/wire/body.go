@@ -14,7 +14,8 @@ import (
 )
 
 // A body is the body of a request. The transport may go on reading it after the
-// call has ended, if that was cut short; what it reads then is the end.
+// call has ended, if that was cut short; what it reads then is an error, so that
+// what it has sent is not taken for a whole request.
 //
 // It has no WriteTo: net/http would copy from it without letting go, and over
 // HTTP/1.1 the SDK breaks connections that do (aws/aws-sdk-go-v2#1825).

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -77,5 +78,19 @@ func TestRecordsLieInSmallBlocks(t *testing.T) {
 	}
 	if d.kept < 4<<20 || d.kept > 4<<20+blockBytes {
 		t.Errorf("%d bytes for 4 MiB of data", d.kept)
+	}
+}
+
+// What a transport sends of a body that is taken away under it must not pass for
+// the whole.
+func TestBodyThatIsTakenAwayDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	b := &body{buf: []byte("hello")}
+	if n, err := b.Read(make([]byte, 3)); n != 3 || err != nil {
+		t.Fatalf("Read = %d, %v", n, err)
+	}
+	b.detach()
+	if n, err := b.Read(make([]byte, 3)); n != 0 || !errors.Is(err, errDetached) {
+		t.Errorf("Read after detach = %d, %v, want the error %v", n, err, errDetached)
 	}
 }
