@@ -38,6 +38,12 @@ func (l *link) Do(r *http.Request) (*http.Response, error) {
 	endless := l.endless
 	l.mu.Unlock()
 	resp, err := l.inner.Do(r)
+	if err == nil && endless != nil && endless(r) {
+		resp.Body.Close()
+		resp.Body, resp.ContentLength = &endlessBody{ctx: r.Context()}, -1
+		resp.Header.Del("Content-Length")
+		return resp, nil
+	}
 	if err == nil && resp.Header.Get("X-Amzn-Errortype") == notThere.Code && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutRecords") {
 		var told []byte
 		told, err = io.ReadAll(resp.Body)
@@ -51,11 +57,6 @@ func (l *link) Do(r *http.Request) (*http.Response, error) {
 			l.ignorant = false
 			l.mu.Unlock()
 		}
-	}
-	if err == nil && endless != nil && endless(r) {
-		resp.Body.Close()
-		resp.Body, resp.ContentLength = &endlessBody{ctx: r.Context()}, -1
-		resp.Header.Del("Content-Length")
 	}
 	return resp, err
 }
