@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
@@ -166,6 +167,54 @@ func TestErrorsAreTheSDKs(t *testing.T) {
 		}
 		if codec.Format() != f {
 			t.Errorf("%v: became %v over errors that are none of the format's", f, codec.Format())
+		}
+	}
+}
+
+// An answer of whatever status and shape is the error, or the output, that it is
+// for the SDK.
+func TestAnswersOfEveryShapeAreTheSDKs(t *testing.T) {
+	t.Parallel()
+	answers := []string{
+		"", "null", "{}", "[]", `"x"`, "<html>busy</html>", "\xff\xfe", `{"Records":[{"Data":"aGVsbG8="}],"NextShardIterator":"x"}`,
+		`{"__type":"ResourceNotFoundException","message":"m"}`, `{"__type":"com.amazon#ExpiredIteratorException:http://x","Message":"M"}`,
+		`{"code":"ThrottlingException","message":null}`, `{"__type":5,"message":"m"}`, `{"__type":"ExpiredIteratorException","message":7}`,
+		`{"__type":"KMSThrottlingException","message":"m"} x`, `{"__type":null,"code":null}`, `{"__type":"InternalFailure","message":"a","message":"b"}`,
+	}
+	describe := func(out *kinesis.GetRecordsOutput, err error) string {
+		var re *awshttp.ResponseError
+		var api smithy.APIError
+		status, fault := 0, ""
+		if errors.As(err, &re) {
+			status = re.HTTPStatusCode()
+		}
+		if errors.As(err, &api) {
+			fault = fmt.Sprintf("%T %s %q", api, api.ErrorCode(), api.ErrorMessage())
+		}
+		if out != nil {
+			fault += fmt.Sprint(len(out.Records), aws.ToString(out.NextShardIterator))
+		}
+		return fmt.Sprint(err == nil, " ", status, " ", fault)
+	}
+	for _, status := range []int{200, 204, 301, 307, 400, 403, 404, 413, 429, 500, 503} {
+		for _, answer := range answers {
+			for _, kind := range []string{"", "foo#ExpiredIteratorException:http://y"} {
+				client := kinesis.New(kinesis.Options{
+					Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{},
+					HTTPClient: doer(func(r *http.Request) (*http.Response, error) {
+						h := http.Header{}
+						if kind != "" {
+							h.Set("X-Amzn-Errortype", kind)
+						}
+						return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(answer)), ContentLength: -1, Request: r}, nil
+					}),
+				})
+				in := &kinesis.GetRecordsInput{ShardIterator: aws.String("i")}
+				want := describe(client.GetRecords(t.Context(), in))
+				if got := describe(wire.Call(t.Context(), wire.New(wire.JSON), client.GetRecords, in)); got != want {
+					t.Errorf("%d %q with the type %q: %s, the SDK says %s", status, answer, kind, got, want)
+				}
+			}
 		}
 	}
 }

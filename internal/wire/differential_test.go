@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -283,4 +284,38 @@ func FuzzAnswers(f *testing.F) {
 			checkAnswers(t, body)
 		}
 	})
+}
+
+// A member that a later SDK brings would be left out here without a word: whoever
+// raises the SDK's version learns of it.
+func TestMembersAreThoseOfTheSDK(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		of   any
+		want string
+	}{
+		{kinesis.PutRecordsInput{}, "Records DryRun StreamARN StreamId StreamName"},
+		{types.PutRecordsRequestEntry{}, "Data PartitionKey ExplicitHashKey"},
+		{kinesis.PutRecordsOutput{}, "Records EncryptionType FailedRecordCount ResultMetadata"},
+		{types.PutRecordsResultEntry{}, "ErrorCode ErrorMessage SequenceNumber ShardId"},
+		{kinesis.GetRecordsInput{}, "ShardIterator DryRun Limit StreamARN StreamId"},
+		{kinesis.GetRecordsOutput{}, "Records ChildShards MillisBehindLatest NextShardIterator ResultMetadata"},
+		{types.SubscribeToShardEvent{}, "ContinuationSequenceNumber MillisBehindLatest Records ChildShards"},
+		{types.Record{}, "Data PartitionKey SequenceNumber ApproximateArrivalTimestamp EncryptionType"},
+		{types.ChildShard{}, "HashKeyRange ParentShards ShardId"},
+		{types.HashKeyRange{}, "EndingHashKey StartingHashKey"},
+	} {
+		var got []string
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(tt.of)) {
+			if f.IsExported() {
+				got = append(got, f.Name)
+			}
+		}
+		want := strings.Fields(tt.want)
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%T has the members %v, known are %v", tt.of, got, want)
+		}
+	}
 }
