@@ -77,6 +77,7 @@ oldest: ## The tests with the oldest Go we promise
 sim: ## The simulations of the producer and of fleets, SEEDS (2000) schedules of faults each
 	go test ./producer -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 1h
 	go test ./consumer -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 3h
+	go test ./consumer -run '^TestSimulationOfLatest$$' -sim.seeds $(SEEDS) -timeout 3h
 	go test ./lease -run '^TestSimulation$$' -sim.seeds $(SEEDS) -timeout 3h
 	go test ./lease -run '^TestSimulationOfPhases$$' -sim.seeds $(SEEDS) -timeout 3h
 	go test ./lease/dynamo -run '^TestSimulationOfMigrations$$' -sim.seeds $(SEEDS) -timeout 3h
