@@ -95,7 +95,7 @@ compare: ## This library against the KPL, the KCL and others, ROUNDS (3) times i
 
 packages: ## The packages' benchmarks, into bench/results/packages.txt; NOTE="..." goes on top
 	@mkdir -p bench/results
-	@{ echo "# commit:  $$(git describe --always --dirty)"; \
+	@commit=$$(git describe --always --dirty); { echo "# commit:  $$commit"; \
 	   echo "# machine: $$(uname -sm), $$(getconf _NPROCESSORS_ONLN) cores, $$(go env GOVERSION)"; \
 	   echo "# command: make packages BENCH=$(BENCH) BENCHTIME=$(BENCHTIME)"; \
 	   test -z "$(NOTE)" || echo "# note:    $(NOTE)"; } > bench/results/packages.txt
